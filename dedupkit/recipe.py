@@ -1,0 +1,208 @@
+"""Recipe: every choice of a run as validated data, read from and written to TOML."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from dedupkit.errors import UsageError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class SourceOptions(_Part):
+    """How a source is read; what is not named is guessed, and the guess is said.
+
+    Attributes
+    ----------
+    image_column, caption_column, key_column : str or None
+        Columns of a table, or entries of a mapping; for an image folder, `caption_column` is the column of its
+        metadata file.
+    """
+
+    image_column: str | None = None
+    caption_column: str | None = None
+    key_column: str | None = None
+
+
+class Limits(_Part):
+    """What is refused before it is decoded.
+
+    Attributes
+    ----------
+    max_pixels : int
+        Width times height that the image's header may state.
+    max_bytes : int
+        Encoded size in bytes.
+    """
+
+    max_pixels: int = Field(default=178_956_970, ge=1)  # Pillow's own limit for a warning of a decompression bomb
+    max_bytes: int = Field(default=256 << 20, ge=1)
+
+
+class Fingerprints(_Part):
+    """How images are fingerprinted.
+
+    Attributes
+    ----------
+    draft : bool
+        Decode JPEGs at reduced scale (at least 96 pixels a side) and greyscale: twice as fast, a few bits of each
+        hash move.  Without it pHash equals imagededup's and PDQ the reference code's, bit for bit.
+    max_frame_range : int
+        Largest spread, in levels of 0-255, of a row or column that still counts as part of a uniform frame.
+    """
+
+    draft: bool = True
+    max_frame_range: int = Field(default=10, ge=0, le=255)
+
+
+class Matching(_Part):
+    """When two samples are a pair.
+
+    Attributes
+    ----------
+    hash : "pdq" or "phash"
+        The perceptual hash that is compared.
+    max_hamming_bits : int or "auto"
+        Largest Hamming distance of a pair.  "auto" starts at 31 of 256 bits for PDQ (Meta's recommendation) or 6 of
+        64 for pHash and narrows as the set grows, so that chance pairs stay rare.
+    turned : bool
+        Also match mirrored and quarter-turned copies.
+    min_pdq_quality : int
+        Images below it are matched by their exact bytes only; Meta discards 49 and below.
+    min_luminance_entropy : float
+        Images below this many bits (of 5) are matched by their exact bytes only: flat drawings, letters, blanks.
+    """
+
+    hash: Literal["pdq", "phash"] = "pdq"
+    max_hamming_bits: int | Literal["auto"] = "auto"
+    turned: bool = True
+    min_pdq_quality: int = Field(default=50, ge=0, le=100)
+    min_luminance_entropy: float = Field(default=2.1, ge=0, le=5)
+
+    @field_validator("max_hamming_bits")
+    @classmethod
+    def _radius_is_searchable(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 0 <= value <= 63:
+            raise ValueError(f"must be in [0, 63], got {value}; wider radii match unrelated images")
+        return value
+
+
+class Keep(_Part):
+    """Which members of a duplicate group stay.
+
+    Attributes
+    ----------
+    policy : "best", "first", "last" or callable
+        "best": most pixels, then most bytes a pixel, then the longest caption, then the first.  A callable takes a
+        `dedupkit.grouping.keep.Candidate` and returns something that sorts; the highest is kept.
+    max_copies : int
+        How many members of a group stay.
+    """
+
+    policy: Literal["best", "first", "last"] | Callable[[Any], Any] = "best"
+    max_copies: int = Field(default=1, ge=1)
+
+
+class Output(_Part):
+    """What is written besides decisions and report.
+
+    Attributes
+    ----------
+    formats : tuple of "arrow", "parquet" or "webdataset"
+        Each goes to a folder of its own: ``dataset/`` (for ``datasets.load_from_disk``), ``parquet/``,
+        ``webdataset/``.
+    """
+
+    formats: tuple[Literal["arrow", "parquet", "webdataset"], ...] = ("arrow",)
+
+    @field_validator("formats")
+    @classmethod
+    def _formats_are_named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError(f"must name at least one format, each once, got {list(value)}")
+        return value
+
+
+class Recipe(_Part):
+    """Every choice of a run.
+
+    Raises
+    ------
+    UsageError
+        From `load` and `loads`, for an unknown name or a value out of range; the text names each.
+
+    Examples
+    --------
+    >>> Recipe(keep=Keep(max_copies=2)).keep.max_copies
+    2
+    >>> Recipe.loads("[matching]\\nmax_hamming_bits = 20").matching.max_hamming_bits
+    20
+    """
+
+    preset: Literal["fast"] = "fast"
+    seed: int = 0
+    source: SourceOptions = SourceOptions()
+    limits: Limits = Limits()
+    fingerprints: Fingerprints = Fingerprints()
+    matching: Matching = Matching()
+    keep: Keep = Keep()
+    output: Output = Output()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Recipe:
+        """Read a recipe from a TOML file."""
+        try:
+            return cls.loads(Path(path).read_text(encoding="utf-8"), name=str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"recipe {path} cannot be read: {error}; give the path of a TOML file") from error
+
+    @classmethod
+    def loads(cls, text: str, name: str = "recipe") -> Recipe:
+        """Read a recipe from TOML text; `name` stands in error messages.
+
+        A ``[versions]`` table, as the recipe saved beside an output has, is passed over.
+        """
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{name} is not TOML: {error}") from error
+        values.pop("versions", None)
+        return cls.of(values, name=name)
+
+    @classmethod
+    def of(cls, values: dict[str, Any], name: str = "recipe") -> Recipe:
+        """A recipe from nested mappings, as TOML gives them."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UsageError(f"{name}: " + "; ".join(map(_one_line, error.errors()))) from error
+
+    def dumps(self, versions: dict[str, str] | None = None) -> str:
+        """The recipe as TOML with every default written out; a keep policy that is code is named, not stored."""
+        values = self.model_dump(mode="python", exclude_none=True)
+        if callable(self.keep.policy):
+            values["keep"]["policy"] = policy_name(self.keep.policy)
+        return tomli_w.dumps(values | ({"versions": versions} if versions else {}))
+
+
+def policy_name(policy: str | Callable[[Any], Any]) -> str:
+    """How a keep policy is written down: its own name, or ``module:function`` for code."""
+    if isinstance(policy, str):
+        return policy
+    return f"{getattr(policy, '__module__', '?')}:{getattr(policy, '__qualname__', type(policy).__qualname__)}"
+
+
+def _one_line(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"] if part not in ("function-plain", "str", "int"))
+    if error["type"] == "extra_forbidden":
+        return f"unknown option {name}; see docs/recipe.md for the names there are"
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"

@@ -1,0 +1,181 @@
+"""The sample, the decision about it, and the Arrow schema of every table between stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROW_BITS = 32
+
+
+class Action(StrEnum):
+    """What becomes of a sample."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    QUARANTINE = "quarantine"
+
+
+class Reason(StrEnum):
+    """Why it becomes so: a closed list, in the order a report shows it."""
+
+    # keep
+    UNIQUE = "unique"
+    REPRESENTATIVE = "representative"
+    SPARE_COPY = "spare_copy"
+    # drop
+    EXACT_DUPLICATE = "exact_duplicate"
+    PERCEPTUAL_DUPLICATE = "perceptual_duplicate"
+    # quarantine: the sample
+    MISSING_IMAGE = "missing_image"
+    EMPTY_IMAGE = "empty_image"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED_IMAGE = "truncated_image"
+    CORRUPT_IMAGE = "corrupt_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_BYTES = "too_many_bytes"
+    UNREADABLE_FILE = "unreadable_file"
+    # quarantine: what a damaged shard may have held
+    DAMAGED_SHARD = "damaged_shard"
+
+    @property
+    def action(self) -> Action:
+        """The one action this reason belongs to."""
+        if self in _KEEP_REASONS:
+            return Action.KEEP
+        return Action.DROP if self in _DROP_REASONS else Action.QUARANTINE
+
+
+_KEEP_REASONS = frozenset({Reason.UNIQUE, Reason.REPRESENTATIVE, Reason.SPARE_COPY})
+_DROP_REASONS = frozenset({Reason.EXACT_DUPLICATE, Reason.PERCEPTUAL_DUPLICATE})
+
+
+class Note(StrEnum):
+    """Something a kept or dropped sample carries that a person may want to know: counted, never a loss."""
+
+    CAPTION_MISSING = "caption_missing"
+    CAPTION_NOT_UTF8 = "caption_not_utf8"
+    METADATA_MISSING = "metadata_missing"
+    METADATA_INVALID = "metadata_invalid"
+    KEY_RENAMED = "key_renamed"
+    ANIMATED = "animated"
+
+
+class Tier(StrEnum):
+    """Which stage of matching proved a pair."""
+
+    EXACT = "exact"
+    PERCEPTUAL = "perceptual"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What makes a sample unusable.
+
+    Attributes
+    ----------
+    reason : Reason
+        One of the quarantine reasons.
+    detail : str
+        What was seen, in words: usually the exception's text.  One line, no absolute paths.
+    """
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One captioned image as a source streams it; nothing is decoded.
+
+    Attributes
+    ----------
+    key : str
+        Name of the sample, unique in its set as far as the source can tell; clashes are resolved later.
+    image : bytes or None
+        The encoded image as it stands in the source; None where `fault` says why.
+    caption : str or None
+        The caption; None where there is none.
+    fields : mapping of str to object
+        Everything else the source holds for this sample, untouched; values are what Arrow can hold.
+    fault : Fault or None
+        What the source already found wrong, such as an unreadable file.
+    notes : tuple of Note
+        What the source found odd but harmless.
+    """
+
+    key: str
+    image: bytes | None
+    caption: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    fault: Fault | None = None
+    notes: tuple[Note, ...] = ()
+
+
+def position(shard: int, row: int) -> int:
+    """Global place of a sample: shard number in the upper 32 bits, row in the shard in the lower."""
+    return shard << ROW_BITS | row
+
+
+FINGERPRINTS = pa.schema(
+    {
+        "position": pa.uint64(),
+        "key": pa.string(),
+        "shard": pa.string(),
+        "sha256": pa.binary(32),
+        "phash": pa.uint64(),
+        "pdq": pa.binary(32),
+        "pdq_quality": pa.uint8(),
+        "luminance_entropy": pa.float32(),  # bits, of the 64x64 luminance grid in 32 levels
+        "trimmed_phash": pa.uint64(),  # null where no uniform frame was trimmed
+        "trimmed_pdq": pa.binary(32),
+        "trimmed_pdq_quality": pa.uint8(),
+        "trimmed_luminance_entropy": pa.float32(),
+        "width": pa.uint32(),  # as shown: EXIF orientation applied
+        "height": pa.uint32(),
+        "format": pa.string(),
+        "byte_size": pa.uint64(),
+        "caption": pa.string(),
+        "fault": pa.string(),  # a quarantine Reason
+        "fault_detail": pa.string(),
+        "notes": pa.list_(pa.string()),
+    }
+)
+
+PAIRS = pa.schema(
+    {
+        "a": pa.uint64(),  # positions, a < b
+        "b": pa.uint64(),
+        "tier": pa.string(),
+        "hamming_bits": pa.uint16(),  # null in tier exact
+        "orientation": pa.string(),  # how b has to be turned to match a; null in tier exact
+        "trimmed": pa.string(),  # which of the two had a frame trimmed for the match: none | a | b | both
+    }
+)
+
+EVIDENCE = pa.struct(
+    {"hamming_bits": pa.uint16(), "orientation": pa.string(), "trimmed": pa.string()},
+)
+
+DECISIONS = pa.schema(
+    {
+        "position": pa.uint64(),
+        "key": pa.string(),  # unique in the set
+        "shard": pa.string(),
+        "action": pa.string(),
+        "reason": pa.string(),
+        "group": pa.uint64(),  # null outside a duplicate group
+        "group_size": pa.uint32(),  # 1 outside a group
+        "kept_key": pa.string(),  # the kept sample that a dropped one was matched with
+        "tier": pa.string(),
+        "evidence": EVIDENCE,
+        "detail": pa.string(),  # what a quarantined sample's decoder or source said
+        "notes": pa.list_(pa.string()),
+    }
+)

@@ -1,0 +1,47 @@
+"""The contract between a source and the rest: list shards, stream samples, never decode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dedupkit.sample import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of a source that one task reads from its first sample to its last.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the source and the same on every run; shown to people, and put in front of keys that clash.
+    identity : str
+        Changes whenever the content may have changed: size and modification time, or an object store's ETag.
+    location : object
+        What the source needs in order to read it again; picklable.
+    """
+
+    name: str
+    identity: str
+    location: Any
+
+
+class Source(Protocol):
+    """Where samples come from.
+
+    A source is picklable.  `read` yields the same samples in the same order each time, and never raises for bad
+    data: a sample that cannot be read is a `Sample` with a `Fault`, and the unreadable rest of a damaged shard is
+    one such sample, with reason ``damaged_shard`` and the shard's name as key.
+    """
+
+    def shards(self) -> Sequence[Shard]:
+        """All shards, in the order that gives samples their positions."""
+        ...
+
+    def read(self, shard: Shard) -> Iterator[Sample]:
+        """Stream the samples of one shard, holding no more than a few in memory."""
+        ...

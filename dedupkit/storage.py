@@ -1,0 +1,181 @@
+"""Atomic, resumable parts on any fsspec path.
+
+A part is written beside its place, flushed to the device and renamed; its receipt follows the same way and names the
+inputs it was made from.  A part without a receipt of the right inputs does not count, so a run that was killed at any
+moment is simply run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+
+def digest(value: object) -> str:
+    """Short hexadecimal SHA-256 of a JSON-like value, the same on every machine."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder on any fsspec filesystem that is written atomically, file by file.
+
+    Attributes
+    ----------
+    url : str
+        Path or URL, without a slash at its end.
+    durable : bool
+        Flush files and folders to the device before they count; off for scratch work that a crash may lose.
+    """
+
+    url: str
+    durable: bool = True
+
+    @property
+    def filesystem(self) -> Any:
+        """The fsspec filesystem this folder lies on."""
+        return fsspec.core.url_to_fs(self.url)[0]
+
+    def path(self, name: str = "") -> str:
+        """Path of `name` as this folder's filesystem writes it."""
+        root = fsspec.core.url_to_fs(self.url)[1].rstrip("/")
+        return f"{root}/{name}" if name else root
+
+    def below(self, name: str) -> Folder:
+        """The folder `name` in this one."""
+        return Folder(f"{self.url}/{name}", self.durable)
+
+    def exists(self, name: str = "") -> bool:
+        """Whether a file or folder `name` is there."""
+        return bool(self.filesystem.exists(self.path(name)))
+
+    def names(self) -> list[str]:
+        """Names of what lies directly in this folder, sorted; empty where there is no folder."""
+        filesystem = self.filesystem
+        if not filesystem.exists(self.path()):
+            return []
+        return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(self.path(), detail=False))
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder with all it holds, if it is there."""
+        if self.exists(name):
+            self.filesystem.rm(self.path(name), recursive=True)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """Open `name` for writing; it appears whole when the block ends well, and not at all otherwise."""
+        filesystem, path = self.filesystem, self.path(name)
+        if not isinstance(filesystem, LocalFileSystem):
+            with filesystem.open(path, "wb") as handle:  # object stores publish an object when it is closed
+                yield handle
+            return
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        beside = f"{path}.{os.getpid()}.partial"
+        try:
+            with open(beside, "wb") as handle:
+                yield handle
+                handle.flush()
+                if self.durable:
+                    os.fsync(handle.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            if os.path.exists(beside):
+                os.unlink(beside)
+            raise
+        if self.durable:
+            _flush_directory(os.path.dirname(path))
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a small file at once."""
+        with self.writing(name) as handle:
+            handle.write(data)
+
+    def write_json(self, name: str, value: object) -> None:
+        """Write a value as indented JSON."""
+        self.write_bytes(name, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file."""
+        return json.loads(self.filesystem.cat_file(self.path(name)))
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes."""
+        return int(self.filesystem.size(self.path(name)))
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[IO[bytes]]:
+        """Open `name` for reading."""
+        with self.filesystem.open(self.path(name), "rb") as handle:
+            yield handle
+
+
+def _flush_directory(path: str) -> None:
+    if os.name == "nt":  # Windows has no handle for a directory; a rename there is durable by itself
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The parts of one stage, each with a receipt.
+
+    Attributes
+    ----------
+    parts : Folder
+        Where the parts lie.
+    receipts : Folder
+        Where their receipts lie, ``NAME.json``: the inputs a part was made from, its size and what it reports.
+    """
+
+    parts: Folder
+    receipts: Folder
+
+    def stale(self, name: str, inputs: Mapping[str, str]) -> list[str] | None:
+        """Why the part `name` has to be made again: None if it does not, else the inputs that changed.
+
+        An empty list says that there was no such part.
+        """
+        try:
+            receipt = self.receipts.read_json(f"{name}.json")
+            whole = self.parts.size(name) == receipt["byte_size"]
+        except (OSError, ValueError, KeyError):
+            return []
+        if not whole:
+            return []
+        before = receipt["inputs"]
+        return [key for key in sorted({*before, *inputs}) if before.get(key) != inputs.get(key)] or None
+
+    def commit(self, name: str, inputs: Mapping[str, str], report: object = None) -> None:
+        """Write the receipt of a part that lies in its place."""
+        receipt = {"inputs": dict(inputs), "byte_size": self.parts.size(name), "report": report}
+        self.receipts.write_json(f"{name}.json", receipt)
+
+    def report(self, name: str) -> Any:
+        """What was reported when the part was made."""
+        return self.receipts.read_json(f"{name}.json")["report"]
+
+    def discard_others(self, names: list[str]) -> None:
+        """Remove every part and receipt that is not named: of an earlier source or recipe, or written half."""
+        wanted = set(names)
+        for name in self.receipts.names():
+            if name.removesuffix(".json") not in wanted:
+                self.receipts.remove(name)
+        for name in self.parts.names():
+            if name not in wanted:
+                self.parts.remove(name)
