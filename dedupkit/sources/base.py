@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
+
     from dedupkit.sample import Sample
 
 
@@ -40,6 +42,10 @@ class Source(Protocol):
 
     def shards(self) -> Sequence[Shard]:
         """All shards, in the order that gives samples their positions."""
+        ...
+
+    def fields(self, shard: Shard) -> pa.Schema | None:
+        """Arrow types of the samples' other fields, where the source knows them; None where only the values tell."""
         ...
 
     def read(self, shard: Shard) -> Iterator[Sample]:

@@ -1,0 +1,64 @@
+"""The contract between the emitting stage and a sink: one file a shard, and what makes the files a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from dedupkit.storage import Folder
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSample:
+    """A sample on its way out, its image byte for byte as the source had it.
+
+    Attributes
+    ----------
+    key : str
+        Unique in the set.
+    image : bytes
+        Encoded image.
+    format : str
+        Lower-case name of the encoding as Pillow calls it: jpeg, png, webp ...
+    caption : str or None
+        The caption.
+    width, height : int
+        Size in pixels as shown, EXIF orientation applied.
+    group_size : int
+        How often the picture stood in the source.
+    fields : mapping of str to object
+        The source's other fields.
+    """
+
+    key: str
+    image: bytes
+    format: str
+    caption: str | None
+    width: int
+    height: int
+    group_size: int
+    fields: Mapping[str, Any]
+
+
+class Sink(Protocol):
+    """One output format."""
+
+    folder: str
+    """Name of the folder below OUT that this sink owns."""
+
+    def part_name(self, index: int) -> str:
+        """File name of the part that the shard of this number becomes."""
+        ...
+
+    def write_part(self, handle: IO[bytes], samples: Iterable[KeptSample], fields: pa.Schema) -> int:
+        """Write one part, streaming; `fields` types the other fields.  Returns the number of samples written."""
+        ...
+
+    def finish(self, folder: Folder, parts: Sequence[tuple[str, int]], fields: pa.Schema) -> None:
+        """Write what makes the parts one dataset; `parts` are (file name, number of samples), those of 0 included."""
+        ...
