@@ -1,0 +1,23 @@
+"""Where tasks run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class Engine(Protocol):
+    """Runs one task over many items; tasks write parts, so what comes back is small."""
+
+    def threads_a_task(self, items: int) -> int:
+        """Threads that each of so many tasks may use, so that all cores are busy and none is fought over."""
+        ...
+
+    def map(self, task: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[tuple[Item, Outcome]]:
+        """Run `task` on each item; yields as they end.  The first exception ends the rest."""
+        ...

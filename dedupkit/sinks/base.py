@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,7 +48,7 @@ class KeptSample:
 class Sink(Protocol):
     """One output format."""
 
-    folder: str
+    folder: ClassVar[str]
     """Name of the folder below OUT that this sink owns."""
 
     def part_name(self, index: int) -> str:

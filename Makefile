@@ -1,0 +1,61 @@
+# make demo   the main job on the demo data, from nothing
+# make test   all tests that need no extras
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+# The version that the extras were tested with; any torch >= 2.2 will do.
+TORCH ?= torch==2.13.0
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DELETE_ON_ERROR:
+.PHONY: demo test test-extras check wheel bench clean
+
+demo: $(VENV)/.runtime
+	@$(BIN)/dedupkit demo $(DEMO)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not extras"
+
+test-extras: $(VENV)/.extras
+	$(BIN)/python -m pytest -m extras
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/.runtime
+	rm -rf dist
+	$(PIP) wheel --no-deps --wheel-dir dist .
+	@ls dist
+
+# make bench DATA=folder-of-images TRUTH=groups.csv [BENCH="--immaculate-python … --rivals-python …"]
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/speed.py $(DATA) --truth $(TRUTH) $(BENCH)
+	$(BIN)/python benchmarks/tables.py
+
+clean:
+	rm -rf build dist $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# Each stamp stands for an installation; it is made again when pyproject.toml changes.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "dedupkit needs Python >= 3.11, $(PYTHON) is not: name one, as in make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "setting up $(VENV), once"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.python pyproject.toml
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	@$(PIP) install --editable '.[dev]'
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/.extras: $(VENV)/.dev
+	@$(PIP) install --editable '.[torch]' '$(TORCH)'
+	@touch $@

@@ -1,0 +1,159 @@
+"""How fast from start to JSON, against the rivals, on the same folder in the same run?
+
+    python benchmarks/speed.py FOLDER --truth groups.csv [--immaculate-python PATH] [--rivals-python PATH] [--runs 5]
+
+Each tool runs as a whole process, start of the interpreter included, with its default settings; the tools take turns
+(A B C A B C), so that what else the machine does meets all of them.  All files are read once before, so that they come
+out of memory.  Wall time is the median; a tool is scored on what it says: on all pairs inside its groups, or, where it
+gives pairs (imagededup), on those.  Rivals live in environments of their own: immaculate needs Python >= 3.12,
+imagededup, imagehash and cleanvision go together into another.  What is not given is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from measure import DEDUPKIT, RESULTS, ROOT, Measured, environment, measure, version_in
+from scoring import read_truth, score
+from tables import speed_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program that looks for duplicates in a folder.
+
+    Attributes
+    ----------
+    name, version, settings : str
+        As the table shows them.
+    command : tuple of str
+        Program and arguments; OUT stands for the JSON file.
+    prints : bool
+        Whether it prints its JSON instead of writing it to OUT.
+    """
+
+    name: str
+    version: str
+    settings: str
+    command: tuple[str, ...]
+    prints: bool = False
+
+
+def tools(folder: Path, immaculate: str | None, rivals: str | None) -> list[Tool]:
+    """The tools that there are interpreters for."""
+    found = [
+        Tool(
+            "dedupkit find",
+            environment()["versions"]["dedupkit"],
+            "--preset fast",
+            (*DEDUPKIT, "find", str(folder), "--preset", "fast", "--json", "OUT"),
+        )
+    ]
+    if immaculate:
+        program = str(Path(immaculate).parent / "immaculate")
+        command = (program, "--json", "--method", "pdq", str(folder))
+        found.append(Tool("immaculate", version_in(immaculate, "immaculate"), "--method pdq", command, prints=True))
+    if rivals:
+        for name, script, settings in (
+            ("imagededup", "imagededup_phash.py", "PHash, distance 10 (default)"),
+            ("imagehash", "imagehash_phash.py", "phash, equal"),
+            ("cleanvision", "cleanvision_duplicates.py", "exact and near duplicates"),
+        ):
+            command = (rivals, str(ROOT / "benchmarks" / "rivals" / script), str(folder), "OUT")
+            found.append(Tool(name, version_in(rivals, name), settings, command))
+    return found
+
+
+def run_once(tool: Tool, scratch: Path) -> tuple[Measured, dict[str, Any]]:
+    """Run a tool; what it took, and what it said."""
+    out = scratch / "out.json"
+    out.unlink(missing_ok=True)
+    command = [str(out) if part == "OUT" else part for part in tool.command]
+    measured = measure(command, stdout=out if tool.prints else None)
+    return measured, _as_groups(json.loads(out.read_text()))
+
+
+def _as_groups(said: dict[str, Any]) -> dict[str, Any]:
+    if "exact" in said:  # immaculate
+        return {"groups": [*said["exact"], *said["near"]]}
+    return said
+
+
+def warm(folder: Path) -> tuple[int, int]:
+    """Read all images once; how many there are, and their bytes."""
+    sizes = [len(path.read_bytes()) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+    return len(sizes), sum(sizes)
+
+
+def summarise(tool: Tool, runs: Sequence[Measured], images: int, quality: dict[str, Any]) -> dict[str, Any]:
+    """One tool's entry in the JSON."""
+    wall = statistics.median(run.wall_s for run in runs)
+    trees = [run.peak_tree_mib for run in runs if run.peak_tree_mib is not None]
+    return {
+        "name": tool.name,
+        "version": tool.version,
+        "settings": tool.settings,
+        "wall_s": round(wall, 3),
+        "wall_s_runs": [round(run.wall_s, 3) for run in runs],
+        "images_per_s": round(images / wall, 1),
+        "cpu_s": round(statistics.median(run.cpu_s for run in runs), 3),
+        "peak_tree_mib": round(max(trees), 1) if trees else None,
+        "peak_process_mib": round(max(run.peak_process_mib for run in runs), 1),
+        **quality,
+    }
+
+
+def main() -> None:
+    """Run all tools in turns and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of images")
+    parser.add_argument("--truth", type=Path, required=True, help="CSV with columns file, group, family")
+    parser.add_argument("--immaculate-python", help="interpreter of an environment with immaculate")
+    parser.add_argument("--rivals-python", help="interpreter of one with imagededup, imagehash and cleanvision")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=RESULTS / "speed.json")
+    arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
+    truth = read_truth(arguments.truth)
+    images, total_bytes = warm(folder)
+    measured: dict[str, list[Measured]] = defaultdict(list)
+    quality: dict[str, dict[str, Any]] = {}
+    chosen = tools(folder, arguments.immaculate_python, arguments.rivals_python)
+    with tempfile.TemporaryDirectory() as scratch:
+        for turn in range(arguments.runs):
+            for tool in chosen:
+                taken, said = run_once(tool, Path(scratch))
+                measured[tool.name].append(taken)
+                quality.setdefault(tool.name, score(truth, said))
+                print(f"run {turn + 1}: {tool.name} {taken.wall_s:.2f} s", flush=True)
+    result = {
+        "question": "How fast from start to JSON, against the rivals, on the same folder in the same run?",
+        "environment": environment(("numpy", "pillow", "simplejpeg", "scipy", "pyarrow")),
+        "data": {
+            "images": images,
+            "bytes": total_bytes,
+            "groups": len({row["group"] for row in truth}),
+            "families": len({row["family"] for row in truth}),
+        },
+        "runs": arguments.runs,
+        "tools": [summarise(tool, measured[tool.name], images, quality[tool.name]) for tool in chosen],
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(speed_table(result))
+
+
+if __name__ == "__main__":
+    main()

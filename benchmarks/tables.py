@@ -1,0 +1,142 @@
+"""Writes the tables of the documentation out of the benchmarks' JSON.
+
+    python benchmarks/tables.py [--check]
+
+In README.md and docs/*.md, what stands between ``<!-- bench:NAME -->`` and ``<!-- /bench:NAME -->`` is replaced by the
+table NAME.  A table whose JSON is not there stays as it is.  With --check nothing is written, and a table that differs
+from its JSON is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def footing(result: Mapping[str, Any]) -> str:
+    """Where and with what it was measured."""
+    where = result["environment"]
+    return (
+        f"{where['cpu']}, {where['cores']} cores, Python {where['python']}, commit {where['commit']}, {where['date']}"
+    )
+
+
+def speed_table(result: Mapping[str, Any]) -> str:
+    """Tools by wall time."""
+    data = result["data"]
+    rows = [
+        (
+            f"{tool['name']} {tool['version']} ({tool['settings']})",
+            f"{tool['wall_s']:.1f} s",
+            f"{tool['images_per_s']:,.0f}",
+            f"{tool['cpu_s']:.1f} s",
+            _mib(tool["peak_tree_mib"] or tool["peak_process_mib"]),
+            _share(tool["precision"]),
+            _share(tool["recall"]),
+        )
+        for tool in sorted(result["tools"], key=lambda tool: tool["wall_s"])
+    ]
+    head = ("", "wall time", "images/s", "CPU time", "peak memory", "pair precision", "pair recall")
+    about = (
+        f"{data['images']:,} images ({data['bytes'] / 1e6:,.0f} MB): {data['groups']} photos under {data['families']} "
+        f"edits each. Whole processes from start to JSON, median of {result['runs']}, in turns. {footing(result)}."
+    )
+    return f"{table(head, rows)}\n\n{about}"
+
+
+def families_table(result: Mapping[str, Any]) -> str:
+    """Share of the copies of each edit that a tool joins with their original."""
+    tools = result["tools"]
+    rows = [(family, *(_share(tool["families"][family]) for tool in tools)) for family in tools[0]["families"]]
+    return table(("edit", *(tool["name"] for tool in tools)), rows)
+
+
+def scale_table(result: Mapping[str, Any]) -> str:
+    """Memory and time by number of images."""
+    rows = [
+        (f"{run['images']:,}", f"{run['wall_s']:.0f} s", f"{run['images_per_s']:,.0f}", _mib(run["peak_tree_mib"]))
+        for run in result["runs"]
+    ]
+    about = f"`dedupkit clean`, whole process. {footing(result)}."
+    return f"{table(('images', 'wall time', 'images/s', 'peak memory'), rows)}\n\n{about}"
+
+
+def fidelity_table(result: Mapping[str, Any]) -> str:
+    """Bits between two ways to make a hash."""
+    rows = [
+        (
+            comparison["name"],
+            f"{comparison['images']:,}",
+            f"{comparison['mean_bits']:.2f}",
+            f"{comparison['p99_bits']:.0f}",
+            f"{comparison['max_bits']}",
+        )
+        for comparison in result["comparisons"]
+    ]
+    return f"{table(('', 'images', 'mean bits', '99th percentile', 'largest'), rows)}\n\n{footing(result)}."
+
+
+TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "speed": ("speed.json", speed_table),
+    "families": ("speed.json", families_table),
+    "scale": ("scale.json", scale_table),
+    "fidelity": ("hash_fidelity.json", fidelity_table),
+}
+
+
+def _share(value: float) -> str:
+    """A fraction that is rounded to 1 only where it is 1."""
+    return "1" if value == 1 else f"{min(value, 0.9999):.4f}" if value >= 0.999 else f"{value:.3f}"
+
+
+def _mib(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f} MiB"
+
+
+def filled(text: str) -> str:
+    """The text with every table that there is JSON for."""
+    for name, (file, render) in TABLES.items():
+        source = RESULTS / file
+        opening, closing = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
+        if opening in text and source.is_file():
+            body = f"{opening}\n{render(json.loads(source.read_text()))}\n{closing}"
+            text = re.sub(f"{opening}.*?{closing}", lambda _: body, text, flags=re.DOTALL)  # noqa: B023
+    return text
+
+
+def main() -> None:
+    """Fill the tables, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a table is out of date")
+    check = parser.parse_args().check
+    stale = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = page.read_text(encoding="utf-8")
+        new = filled(text)
+        if new != text:
+            stale.append(page.relative_to(ROOT))
+            if not check:
+                page.write_text(new, encoding="utf-8")
+    for name in stale:
+        print(f"{'out of date' if check else 'written'}: {name}")
+    sys.exit(bool(check and stale))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Clean captioned image sets before training so that models memorise less, and audit the models after.
+
+The main job is `clean`; `find_duplicates` only looks.  `Recipe` holds every choice.  Names are imported when they are
+first used, so that ``import dedupkit`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dedupkit._version import __version__
+
+if TYPE_CHECKING:
+    from dedupkit.cleaning import Result, clean
+    from dedupkit.errors import DedupkitError, RunError, UsageError
+    from dedupkit.found import Found, find_duplicates
+    from dedupkit.recipe import Recipe
+    from dedupkit.sample import Action, Reason, Sample
+
+_PUBLIC = {
+    "Action": "dedupkit.sample",
+    "DedupkitError": "dedupkit.errors",
+    "Found": "dedupkit.found",
+    "Reason": "dedupkit.sample",
+    "Recipe": "dedupkit.recipe",
+    "Result": "dedupkit.cleaning",
+    "RunError": "dedupkit.errors",
+    "Sample": "dedupkit.sample",
+    "UsageError": "dedupkit.errors",
+    "clean": "dedupkit.cleaning",
+    "find_duplicates": "dedupkit.found",
+}
+
+__all__ = [
+    "Action",
+    "DedupkitError",
+    "Found",
+    "Reason",
+    "Recipe",
+    "Result",
+    "RunError",
+    "Sample",
+    "UsageError",
+    "__version__",
+    "clean",
+    "find_duplicates",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'dedupkit' has no attribute {name!r}")
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,232 @@
+"""The command line: a command builds a recipe, calls one public function and prints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dedupkit._version import __version__
+from dedupkit.errors import DedupkitError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dedupkit.parts import Observer, Progress
+    from dedupkit.recipe import Recipe
+
+app = typer.Typer(
+    name="dedupkit",
+    help="Clean captioned image sets before training so that models memorise less, and audit the models after.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Source = Annotated[
+    str, typer.Argument(help="A folder of images, tars or Parquet, a glob, a saved dataset, or any fsspec URL.")
+]
+_RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="TOML file with every choice of the run.")]
+_Preset = Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")]
+_Engine = Annotated[str, typer.Option(help="Where tasks run: local.")]
+_Workers = Annotated[int | None, typer.Option(help="Worker processes; left out, one for every four cores.")]
+_ImageColumn = Annotated[str | None, typer.Option(help="Column of a table that holds the images.")]
+_CaptionColumn = Annotated[str | None, typer.Option(help="Column that holds the captions.")]
+_KeyColumn = Annotated[str | None, typer.Option(help="Column that names the samples.")]
+_Radius = Annotated[int | None, typer.Option(help="Largest Hamming distance of a pair, in bits of the hash.")]
+
+
+@app.command()
+def clean(
+    source: _Source,
+    out: Annotated[str, typer.Argument(help="Folder for the cleaned dataset, the decisions and the report.")],
+    recipe: _RecipeFile = None,
+    preset: _Preset = None,
+    engine: _Engine = "local",
+    workers: _Workers = None,
+    image_column: _ImageColumn = None,
+    caption_column: _CaptionColumn = None,
+    key_column: _KeyColumn = None,
+    max_hamming_bits: _Radius = None,
+    keep: Annotated[str | None, typer.Option(help="Which copy stays: best, first or last.")] = None,
+    max_copies: Annotated[int | None, typer.Option(help="How many copies of a picture stay.")] = None,
+    format: Annotated[list[str] | None, typer.Option(help="arrow, parquet or webdataset; may be repeated.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again in OUT.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Remove duplicates and broken samples; write a cleaned dataset with a reason for every sample that is gone."""
+    from dedupkit.cleaning import clean as run
+
+    with _shown_progress() as progress:
+        chosen = _recipe(
+            recipe,
+            {
+                "preset": preset,
+                "source": {"image_column": image_column, "caption_column": caption_column, "key_column": key_column},
+                "matching": {"max_hamming_bits": max_hamming_bits},
+                "keep": {"policy": keep, "max_copies": max_copies},
+                "output": {"formats": tuple(format) if format else None},
+            },
+        )
+        _check_engine(engine)
+        result = run(source, out, recipe=chosen, workers=workers, overwrite=overwrite, progress=progress)
+    if as_json:
+        _print_json(result.summary)
+    else:
+        _print_summary(result.summary, Path(out))
+
+
+@app.command()
+def find(
+    source: _Source,
+    recipe: _RecipeFile = None,
+    preset: _Preset = None,
+    engine: _Engine = "local",
+    workers: _Workers = None,
+    image_column: _ImageColumn = None,
+    caption_column: _CaptionColumn = None,
+    key_column: _KeyColumn = None,
+    max_hamming_bits: _Radius = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="Write groups, number of samples and faults here; - for stdout.")
+    ] = None,
+) -> None:
+    """Find duplicates and change nothing."""
+    from dedupkit.found import find_duplicates
+
+    with _shown_progress() as progress:
+        chosen = _recipe(
+            recipe,
+            {
+                "preset": preset,
+                "source": {"image_column": image_column, "caption_column": caption_column, "key_column": key_column},
+                "matching": {"max_hamming_bits": max_hamming_bits},
+            },
+        )
+        _check_engine(engine)
+        if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
+            raise UsageError(f"the folder of {json_file} does not exist; make it first")
+        found = find_duplicates(source, recipe=chosen, workers=workers, progress=progress)
+    if json_file == "-":
+        _print_json(found.to_json())
+        return
+    if json_file is not None:
+        Path(json_file).write_text(json.dumps(found.to_json(), ensure_ascii=False) + "\n", encoding="utf-8")
+    copies = sum(map(len, found.groups)) - len(found.groups)
+    typer.echo(f"{found.samples} samples: {len(found.groups)} duplicate groups, {copies} copies that could go")
+    if found.faults:
+        typer.echo(f"{len(found.faults)} samples have no usable image")
+    if json_file is None:
+        for group in found.groups[:20]:
+            typer.echo("  " + "  ".join(_printable(key) for key in group))
+        if len(found.groups) > 20:
+            typer.echo(f"  … and {len(found.groups) - 20} more groups; --json FILE writes all")
+
+
+@app.command()
+def demo(
+    directory: Annotated[str, typer.Argument(help="Folder for the demo's shards and output.")] = "demo",
+) -> None:
+    """Build LAION-style shards with known copies and faults, clean them, and compare with what was planted."""
+    from dedupkit.demo import run_demo
+
+    with _shown_progress() as progress:
+        outcome = run_demo(Path(directory), progress=progress)
+    typer.echo(outcome.text())
+
+
+def main() -> None:
+    """Entry point: exit code 0 done, 1 the run failed, 2 wrong usage or recipe."""
+    logging.getLogger("dedupkit").setLevel(logging.INFO)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except DedupkitError as error:
+        typer.echo(f"dedupkit: {_printable(str(error))}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        typer.echo("dedupkit: stopped; run the same command again to go on from the last part", err=True)
+        sys.exit(1)
+    except OSError as error:
+        typer.echo(f"dedupkit: {_printable(str(error))}", err=True)
+        sys.exit(1)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"dedupkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Clean captioned image sets before training so that models memorise less, and audit the models after."""
+
+
+def _recipe(path: Path | None, choices: dict[str, Any]) -> Recipe:
+    """The recipe of a file with what the command line says in its place."""
+    from dedupkit.recipe import Recipe
+
+    values = Recipe.load(path).model_dump() if path else {}
+    for name, choice in choices.items():
+        if isinstance(choice, dict):
+            given = {key: value for key, value in choice.items() if value is not None}
+            if given:
+                values[name] = {**values.get(name, {}), **given}
+        elif choice is not None:
+            values[name] = choice
+    return Recipe.of(values, name="options")
+
+
+def _check_engine(name: str) -> None:
+    if name != "local":
+        raise UsageError(f"engine must be local, got {name!r}")
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _print_summary(summary: dict[str, Any], out: Path) -> None:
+    samples = summary["samples"]
+    typer.echo(
+        f"{samples['in']} samples in: {samples['kept']} kept, {samples['dropped']} dropped, "
+        f"{samples['quarantined']} quarantined"
+    )
+    for reason, count in summary["reasons"].items():
+        if count:
+            typer.echo(f"  {count:>9}  {reason.replace('_', ' ')}")
+    typer.echo(f"report: {out / 'report.html'}")
+
+
+def _printable(text: str) -> str:
+    """Text from the web without what steers a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+@contextmanager
+def _shown_progress() -> Iterator[Observer | None]:
+    """A progress bar and the log on stderr; only warnings where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        logging.basicConfig(level=logging.WARNING, format="dedupkit: %(message)s", stream=sys.stderr)
+        logging.getLogger("dedupkit").setLevel(logging.INFO)
+        warnings.simplefilter("ignore")
+        yield None
+        return
+    from dedupkit.progress import ProgressBar
+
+    with ProgressBar() as bar:
+        yield bar.show

@@ -1,0 +1,133 @@
+"""The local engine: threads in this process on small machines, worker processes on large ones."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from dedupkit.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+_MOST_THREADS = 4  # the interpreter's lock leaves little to a fifth
+_QUEUED_A_WORKER = 2
+
+
+class LocalEngine:
+    """Runs tasks on this machine.
+
+    Parameters
+    ----------
+    workers : int or None
+        Worker processes; 1 runs in this process, with one thread a core.  None takes one process for every four
+        cores, so that up to four cores need no second process.
+
+    Raises
+    ------
+    UsageError
+        `workers` is below 1.
+
+    Notes
+    -----
+    Decoding, hashing and matrix products release the interpreter's lock, and processes x threads is the number of
+    cores.  Worker processes are loky's: they import nothing of the caller's main module, so a script needs no
+    ``if __name__ == "__main__"``.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        if workers is not None and workers < 1:
+            raise UsageError(f"workers must be 1 or more, got {workers}; leave it out for one a core")
+        cores = available_cores()
+        self.processes = workers or max(1, cores // _MOST_THREADS)
+        self.threads = max(1, cores // self.processes) if workers != 1 else cores
+
+    def threads_a_task(self, items: int) -> int:
+        """Threads of one task: with fewer tasks than cores the tasks share the cores among them."""
+        return max(1, self.processes * self.threads // max(1, items)) if items < self.processes * self.threads else 1
+
+    def map(self, task: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[tuple[Item, Outcome]]:
+        """Run `task` on each item; yields as they end.
+
+        Raises
+        ------
+        RunError
+            A worker process died; what it was doing is not written.
+        """
+        slots = self.processes * self.threads // self.threads_a_task(len(items))
+        with _one_blas_thread():
+            if self.processes == 1:
+                with ThreadPoolExecutor(slots, thread_name_prefix="dedupkit") as pool:
+                    yield from _as_completed(pool, task, items, slots)
+                return
+            from loky import ProcessPoolExecutor
+            from loky.process_executor import TerminatedWorkerError
+
+            try:
+                with ProcessPoolExecutor(min(slots, len(items)) or 1, initializer=_start_worker) as pool:
+                    yield from _as_completed(pool, task, items, slots)
+            except TerminatedWorkerError as error:
+                raise RunError(f"a worker process died ({error}); run again to go on from the last part") from error
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _as_completed(
+    pool: Executor, task: Callable[[Item], Outcome], items: Sequence[Item], slots: int
+) -> Iterator[tuple[Item, Outcome]]:
+    """Submit a few tasks more than there are slots, so that neither memory nor the queue grows with the source."""
+    waiting: dict[Future[Outcome], Item] = {}
+    rest = iter(items)
+    try:
+        while True:
+            for item in rest:
+                waiting[pool.submit(task, item)] = item
+                if len(waiting) >= slots * _QUEUED_A_WORKER:
+                    break
+            if not waiting:
+                return
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(future), future.result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Small matrix products gain nothing from BLAS threads, which would fight with ours."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), _pillow_without_pixel_limit():
+        yield
+
+
+@contextmanager
+def _pillow_without_pixel_limit() -> Iterator[None]:
+    """The recipe's limit on pixels is the one that holds; Pillow's would warn below and refuse above its own."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _start_worker() -> None:
+    import numpy  # noqa: F401 - BLAS has to be there before it can be told
+    from PIL import Image
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
+    Image.MAX_IMAGE_PIXELS = None

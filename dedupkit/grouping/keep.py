@@ -1,0 +1,85 @@
+"""Keep policies: which member of a duplicate group is the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from dedupkit.recipe import Keep
+
+COLUMNS = ("position", "key", "shard", "caption", "width", "height", "format", "byte_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a keep policy sees of a member of a duplicate group.
+
+    Attributes
+    ----------
+    key, shard : str
+        Name of the sample as its source has it, and the shard it stands in.
+    caption : str or None
+        Its caption.
+    width, height : int
+        Pixels, as shown.
+    format : str
+        Encoding: jpeg, png ...
+    byte_size : int
+        Bytes of the encoded image.
+    position : int
+        Place in the source; smaller is earlier.
+    """
+
+    key: str
+    shard: str
+    caption: str | None
+    width: int
+    height: int
+    format: str
+    byte_size: int
+    position: int
+
+
+def ranks(members: pa.Table, keep: Keep) -> NDArray[np.int64]:
+    """Rank of each member, 0 for the one that a group would rather keep than any other.
+
+    Parameters
+    ----------
+    members : pyarrow.Table
+        Fingerprints, at least `COLUMNS`, in the order of positions.
+    keep : Keep
+        The policy.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        A permutation of 0 ... n - 1; equal members rank in the order of positions.
+    """
+    count = members.num_rows
+    if callable(keep.policy):
+        scores = [keep.policy(Candidate(**row)) for row in members.select(COLUMNS).to_pylist()]
+        order: Any = sorted(range(count), key=scores.__getitem__, reverse=True)  # stable: earlier ones stay first
+    elif keep.policy == "first":
+        order = np.arange(count)
+    elif keep.policy == "last":
+        order = np.arange(count)[::-1]
+    else:
+        order = _best_first(members)
+    ranking = np.empty(count, dtype=np.int64)
+    ranking[order] = np.arange(count)
+    return ranking
+
+
+def _best_first(members: pa.Table) -> NDArray[np.int64]:
+    import pyarrow.compute as pc
+
+    pixels = members["width"].to_numpy().astype(np.int64) * members["height"].to_numpy().astype(np.int64)
+    bytes_a_pixel = members["byte_size"].to_numpy() / np.maximum(pixels, 1)
+    caption_length = pc.fill_null(pc.utf8_length(members["caption"]), 0).to_numpy()
+    return np.lexsort((-caption_length.astype(np.int64), -bytes_a_pixel, -pixels))

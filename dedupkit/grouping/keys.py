@@ -1,0 +1,60 @@
+"""Keys that are unique in the set: a clash gets the shard's name in front, and no sample is lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def unique_keys(keys: pa.ChunkedArray, shards: pa.ChunkedArray) -> dict[int, str]:
+    """New keys for the samples whose key an earlier sample has.
+
+    Parameters
+    ----------
+    keys, shards : pyarrow.ChunkedArray of string, length n
+        Key of each sample as its source has it, and the shard's name, in the order of positions.
+
+    Returns
+    -------
+    dict of int to str
+        Row number to new key: ``shard/key``, or ``shard/key#2`` and so on where that is taken too.  The first
+        sample of a key keeps it.
+    """
+    counts = pc.value_counts(keys)
+    clashing = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    if len(clashing) == 0:
+        return {}
+    rows = pc.indices_nonzero(pc.is_in(keys, value_set=clashing)).to_pylist()
+    taken = set(pc.unique(keys).to_pylist())
+    seen: Counter[str] = Counter()
+    renamed = {}
+    for row in rows:
+        key = keys[row].as_py()
+        seen[key] += 1
+        if seen[key] > 1:
+            renamed[row] = next(name for name in _names(f"{shards[row]}/{key}") if name not in taken)
+            taken.add(renamed[row])
+    return renamed
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}#{number}"
+        number += 1
+
+
+def replaced(keys: pa.ChunkedArray, renamed: dict[int, str]) -> pa.Array:
+    """The keys with the new ones in their places."""
+    flat = keys.combine_chunks()
+    if not renamed:
+        return flat
+    mask = pa.array([row in renamed for row in range(len(flat))])
+    return pc.replace_with_mask(flat, mask, pa.array([renamed[row] for row in sorted(renamed)], pa.string()))

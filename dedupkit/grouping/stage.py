@@ -1,0 +1,130 @@
+"""The deciding stage: all fingerprints and pairs in, one decision a sample out; set-level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dedupkit.grouping import keep
+from dedupkit.grouping.keys import replaced, unique_keys
+from dedupkit.grouping.verdicts import grouped_positions, judge
+from dedupkit.sample import DECISIONS, ROW_BITS, Note, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from dedupkit.grouping.verdicts import Verdicts
+    from dedupkit.recipe import Keep
+
+STAGE = "decisions/1"
+_ACTION = {reason.value: reason.action.value for reason in Reason}
+
+
+def decide(
+    read: Callable[[int, Sequence[str]], pa.Table], shards: int, pairs: pa.Table, policy: Keep
+) -> Iterator[pa.Table]:
+    """Decide about every sample.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the named columns of the fingerprints of the shard of a number.
+    shards : int
+        How many there are.
+    pairs : pyarrow.Table
+        What matching found.
+    policy : Keep
+        Which members of a group stay.
+
+    Yields
+    ------
+    pyarrow.Table
+        The decisions of one shard after the other, in the schema of `dedupkit.sample.DECISIONS`.
+
+    Notes
+    -----
+    Holds all keys, and the rows of samples that have a pair: about 200 bytes each.
+    """
+    names = _concatenated(read, shards, ("key", "shard"))
+    renamed = unique_keys(names["key"], names["shard"])
+    keys = replaced(names["key"], renamed)
+    starts = np.cumsum([0] + [read(number, ("position",)).num_rows for number in range(shards)])
+    positions = grouped_positions(pairs["a"], pairs["b"])
+    members = _concatenated(read, shards, keep.COLUMNS, positions)
+    verdicts = judge(pairs, positions, keep.ranks(members, policy), policy.max_copies)
+    kept_keys = keys.take(pa.array(_row_numbers(verdicts.kept, starts)))
+    for number in range(shards):
+        table = read(number, ("position", "shard", "fault", "fault_detail", "notes"))
+        own_keys = keys.slice(starts[number], table.num_rows)
+        fresh = [row - starts[number] for row in renamed if starts[number] <= row < starts[number + 1]]
+        yield _decisions(table, own_keys, fresh, verdicts, kept_keys)
+
+
+def _concatenated(
+    read: Callable[[int, Sequence[str]], pa.Table],
+    shards: int,
+    columns: Sequence[str],
+    positions: NDArray[np.uint64] | None = None,
+) -> pa.Table:
+    """Columns of all shards; with `positions`, of those samples only."""
+    tables = []
+    for number in range(shards):
+        table = read(number, columns)
+        if positions is not None:
+            table = table.filter(pa.array(np.isin(table["position"].to_numpy(), positions, assume_unique=True)))
+        tables.append(table)
+    return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.string()) for name in columns})
+
+
+def _row_numbers(positions: NDArray[np.uint64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    shard = (positions >> np.uint64(ROW_BITS)).astype(np.int64)
+    return starts[shard] + (positions & np.uint64((1 << ROW_BITS) - 1)).astype(np.int64)
+
+
+def _decisions(
+    table: pa.Table, keys: pa.Array, renamed: list[int], verdicts: Verdicts, kept_keys: pa.Array
+) -> pa.Table:
+    """Decisions of one shard: unique or quarantined, but for the samples there is a verdict about."""
+    positions = table["position"].to_numpy()
+    here = slice(*np.searchsorted(verdicts.positions, [positions[0], positions[-1] + np.uint64(1)])) if len(
+        positions
+    ) else slice(0, 0)
+    rows = np.searchsorted(positions, verdicts.positions[here])
+    pick = np.full(len(positions), -1, dtype=np.int64)
+    pick[rows] = np.arange(here.start, here.stop)
+    judged = pa.array(pick, mask=pick < 0)
+    reasons = pc.coalesce(
+        pa.array(verdicts.reason.astype(object), pa.string()).take(judged), table["fault"].combine_chunks(),
+        pa.scalar(Reason.UNIQUE.value),
+    )  # fmt: skip
+    dropped = pa.array([_ACTION[reason] == "drop" for reason in reasons.to_pylist()])
+    nothing = pa.scalar(None, pa.string())
+    columns: dict[str, Any] = {
+        "position": table["position"],
+        "key": keys,
+        "shard": table["shard"],
+        "action": pa.array([_ACTION[reason] for reason in reasons.to_pylist()], pa.string()),
+        "reason": reasons,
+        "group": pa.array(verdicts.group, pa.uint64()).take(judged),
+        "group_size": pc.coalesce(pa.array(verdicts.group_size).take(judged), pa.scalar(1, pa.uint32())),
+        "kept_key": pc.if_else(dropped, kept_keys.take(judged), nothing),
+        "tier": verdicts.tier.take(judged),
+        "evidence": verdicts.evidence.take(judged),
+        "detail": table["fault_detail"],
+        "notes": _with_note(table["notes"], renamed),
+    }
+    return pa.table([columns[field.name] for field in DECISIONS], schema=DECISIONS)
+
+
+def _with_note(notes: pa.ChunkedArray, renamed: list[int]) -> pa.Array:
+    if not renamed:
+        return notes.combine_chunks()
+    values = notes.to_pylist()
+    for row in renamed:
+        values[row] = [*(values[row] or []), Note.KEY_RENAMED.value]
+    return pa.array(values, DECISIONS.field("notes").type)

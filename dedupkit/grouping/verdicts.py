@@ -1,0 +1,146 @@
+"""Verdicts: what becomes of every sample that has a pair, and by which evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dedupkit.grouping.groups import Graph, components, stars
+from dedupkit.matching.turns import INVERSE, ORIENTATIONS
+from dedupkit.sample import EVIDENCE, Reason, Tier
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_REASONS = (Reason.REPRESENTATIVE, Reason.SPARE_COPY, Reason.EXACT_DUPLICATE, Reason.PERCEPTUAL_DUPLICATE)
+_KEPT, _SPARE, _SAME_BYTES, _NEAR = range(4)
+_INVERSE = {ORIENTATIONS[turn]: ORIENTATIONS[inverse] for turn, inverse in enumerate(INVERSE)}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """One row a sample of a duplicate group, in the order of positions.
+
+    Attributes
+    ----------
+    positions : ndarray of uint64, shape (n,)
+        The samples.
+    group : ndarray of uint64, shape (n,)
+        Least position of the group.
+    group_size : ndarray of uint32, shape (n,)
+        Samples in the group.
+    kept : ndarray of uint64, shape (n,)
+        Position of the representative that stands for the sample: its own, for a representative.
+    reason : ndarray of str, shape (n,)
+        A `Reason` for keeping or dropping.
+    tier : pyarrow.StringArray
+        How a dropped sample or a spare copy was matched with its representative; null for a representative.
+    evidence : pyarrow.StructArray
+        In the type `dedupkit.sample.EVIDENCE`; `orientation` says how the representative is turned to give this
+        sample, `trimmed` whose frame was trimmed: none, this, kept or both.
+    """
+
+    positions: NDArray[np.uint64]
+    group: NDArray[np.uint64]
+    group_size: NDArray[np.uint32]
+    kept: NDArray[np.uint64]
+    reason: NDArray[np.str_]
+    tier: pa.StringArray
+    evidence: pa.StructArray
+
+
+def grouped_positions(a: pa.ChunkedArray, b: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Positions of all samples that have a pair, ascending; `a` and `b` are the pairs' ends."""
+    return np.union1d(a.to_numpy(), b.to_numpy()).astype(np.uint64)
+
+
+def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64], max_copies: int) -> Verdicts:
+    """Decide about every sample that has a pair.
+
+    Parameters
+    ----------
+    pairs : pyarrow.Table
+        In the schema of `dedupkit.sample.PAIRS`.
+    positions : ndarray of uint64, shape (n,)
+        What `grouped_positions` gives.
+    rank : ndarray of int64, shape (n,)
+        What the keep policy makes of them; lower is rather kept.
+    max_copies : int
+        How many samples of a star stay: its representative and the best of those it stands for.
+
+    Returns
+    -------
+    Verdicts
+        No two representatives share a pair; every other sample shares one with its representative, or stands for
+        bytes that do.
+    """
+    exact = pc.equal(pairs["tier"], Tier.EXACT.value)
+    same, near = pairs.filter(exact), pairs.filter(pc.invert(exact))
+    first = np.arange(len(positions))
+    first[_rows(positions, same["b"])] = _rows(positions, same["a"])
+    pictures, picture = np.unique(first, return_inverse=True)  # samples of the same bytes are one picture
+    best = _best_member(picture, rank, len(pictures))
+    a, b = (picture[_rows(positions, near[end])] for end in ("a", "b"))
+    graph = Graph.of(len(pictures), a, b)
+    covering = stars(graph, rank[best], near["hamming_bits"].to_numpy().astype(np.int64))
+    pair = covering[picture]
+    star = np.where(pair < 0, picture, np.where(a[pair] == picture, b[pair], a[pair]) if len(a) else picture)
+    group = components(len(pictures), a, b)[picture]
+    return Verdicts(
+        positions=positions,
+        group=positions[pictures[group]],
+        group_size=np.bincount(group, minlength=len(pictures))[group].astype(np.uint32),
+        kept=positions[best[star]],
+        reason=np.array(_REASONS)[_reasons(star, rank, pair, max_copies)],
+        tier=_tiers(pair, best[star] == np.arange(len(positions))),
+        evidence=_evidence(near, pair, a[pair] == picture if len(a) else pair >= 0),
+    )
+
+
+def _rows(positions: NDArray[np.uint64], column: pa.ChunkedArray) -> NDArray[np.int64]:
+    return np.searchsorted(positions, column.to_numpy().astype(np.uint64))
+
+
+def _best_member(picture: NDArray[np.int64], rank: NDArray[np.int64], pictures: int) -> NDArray[np.int64]:
+    """For each picture its best ranked sample."""
+    best = np.empty(pictures, dtype=np.int64)
+    worst_first = np.argsort(-rank, kind="stable")
+    best[picture[worst_first]] = worst_first  # the last write is the best
+    return best
+
+
+def _reasons(
+    star: NDArray[np.int64], rank: NDArray[np.int64], pair: NDArray[np.int64], max_copies: int
+) -> NDArray[np.int64]:
+    order = np.lexsort((rank, star))  # a representative has the best rank of its star
+    place = np.empty(len(order), dtype=np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], star[order][1:] != star[order][:-1]])[: len(order)])
+    sizes = np.diff(np.append(starts, len(order)))
+    place[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+    dropped = np.where(pair < 0, _SAME_BYTES, _NEAR)
+    return np.where(place == 0, _KEPT, np.where(place < max_copies, _SPARE, dropped))
+
+
+def _tiers(pair: NDArray[np.int64], representative: NDArray[np.bool_]) -> pa.StringArray:
+    tiers = np.where(pair < 0, Tier.EXACT.value, Tier.PERCEPTUAL.value)
+    return pa.array(tiers, pa.string(), mask=representative)
+
+
+def _evidence(near: pa.Table, pair: NDArray[np.int64], is_a: NDArray[Any]) -> pa.StructArray:
+    """What the covering pairs say, seen from the dropped sample."""
+    rows = near.take(pa.array(pair, mask=pair < 0))
+    orientation = [
+        turn if turn is None or this_is_a else _INVERSE[turn]
+        for turn, this_is_a in zip(rows["orientation"].to_pylist(), is_a.tolist(), strict=True)
+    ]
+    seen_from = ({"a": "this", "b": "kept"}, {"a": "kept", "b": "this"})
+    trimmed = [
+        None if end is None else seen_from[0 if this_is_a else 1].get(end, end)
+        for end, this_is_a in zip(rows["trimmed"].to_pylist(), is_a.tolist(), strict=True)
+    ]
+    columns = [rows["hamming_bits"].combine_chunks(), pa.array(orientation, pa.string()), pa.array(trimmed, pa.string())]
+    return pa.StructArray.from_arrays(columns, fields=list(EVIDENCE), mask=pa.array(pair < 0))

@@ -1,0 +1,166 @@
+"""The stages of a run over one source, each from files to files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from dedupkit.fields import unify
+from dedupkit.fingerprints import stage as fingerprinting
+from dedupkit.grouping import stage as deciding
+from dedupkit.matching import stage as matching
+from dedupkit.parts import Part, Progress, make_parts, read_table, stale_parts, write_table
+from dedupkit.storage import Stage, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dedupkit.engines import Engine
+    from dedupkit.parts import Observer
+    from dedupkit.recipe import Recipe
+    from dedupkit.sources.base import Shard, Source
+    from dedupkit.storage import Folder
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables between stages in a work folder; picklable, so that tasks can read them."""
+
+    work: Folder
+
+    def stage(self, name: str) -> Stage:
+        """The stage of a name."""
+        return Stage(self.work.below(name), self.work.below("receipts").below(name))
+
+    def fingerprints(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Columns of the fingerprints of one shard."""
+        return read_table(self.stage("fingerprints"), table_name(number), columns)
+
+    def decisions(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Columns of the decisions about one shard."""
+        return read_table(self.stage("decisions"), table_name(number), columns)
+
+
+def table_name(number: int) -> str:
+    """File name of a shard's table in every stage."""
+    return f"{number:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class Journey:
+    """One source, one recipe, one work folder, and the engine that carries the work.
+
+    Attributes
+    ----------
+    source : Source
+        Where samples come from.
+    recipe : Recipe
+        Every choice.
+    work : Folder
+        Where tables between stages lie; the only state.
+    engine : Engine
+        Where tasks run.
+    observe : callable
+        Told of progress.
+    with_fields : bool
+        Whether the samples' other fields will be written out.
+    """
+
+    source: Source
+    recipe: Recipe
+    work: Folder
+    engine: Engine
+    observe: Observer
+    with_fields: bool = True
+    shards: Sequence[Shard] = field(init=False)
+    tables: Tables = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shards", self.source.shards())
+        object.__setattr__(self, "tables", Tables(self.work))
+
+    def fingerprint(self) -> list[dict[str, Any]]:
+        """Fingerprint every shard; the report of each part."""
+        choices = {
+            "stage": fingerprinting.STAGE,
+            "limits": digest(self.recipe.limits.model_dump()),
+            "fingerprints": digest(self.recipe.fingerprints.model_dump()),
+            "source options": digest(self.recipe.source.model_dump()),
+            "fields": str(self.with_fields),
+        }
+        parts = [
+            Part(table_name(number), choices | {"shard": digest([shard.name, shard.identity])}, (number, shard))
+            for number, shard in enumerate(self.shards)
+        ]
+        task = partial(
+            _fingerprint_part,
+            source=self.source,
+            recipe=self.recipe,
+            threads=self.engine.threads_a_task(len(parts)),
+            with_fields=self.with_fields,
+        )
+        return make_parts("fingerprints", self.tables.stage("fingerprints"), parts, task, self.engine, self.observe)
+
+    def match(self, fingerprints: Sequence[dict[str, Any]]) -> pa.Table:
+        """Find the pairs of copies among all fingerprints."""
+        stage = self.tables.stage("pairs")
+        inputs = {
+            "stage": matching.STAGE,
+            "fingerprints": digest([report["sha256"] for report in fingerprints]),
+            "matching": digest(self.recipe.matching.model_dump()),
+        }
+        part = Part("pairs.parquet", inputs, None)
+        if stale_parts("pairs", stage, [part]):
+            self.observe(Progress("pairs", 0, 1, 0))
+            tables = (self.tables.fingerprints(number, matching.COLUMNS) for number in range(len(self.shards)))
+            _write(stage, part, matching.match(tables, self.recipe.matching))
+        self.observe(Progress("pairs", 1, 1, 0))
+        return read_table(stage, part.name)
+
+    def decide(self, fingerprints: Sequence[dict[str, Any]], pairs: pa.Table) -> list[dict[str, Any]]:
+        """Decide about every sample; the report of each part of decisions."""
+        from dedupkit.recipe import policy_name
+
+        stage = self.tables.stage("decisions")
+        keep = self.recipe.keep
+        inputs = {
+            "stage": deciding.STAGE,
+            "fingerprints": digest([report["sha256"] for report in fingerprints]),
+            "pairs": self.tables.stage("pairs").report("pairs.parquet")["sha256"],
+            "keep": digest([policy_name(keep.policy), keep.max_copies]),
+        }
+        parts = [Part(name, inputs, None) for name in map(table_name, range(len(self.shards)))]
+        stage.discard_others([part.name for part in parts])
+        # Code cannot be compared, so decisions of a policy that is code are made anew each time.
+        if callable(keep.policy) or stale_parts("decisions", stage, parts):
+            tables = deciding.decide(self.tables.fingerprints, len(self.shards), pairs, keep)
+            for done, (part, table) in enumerate(zip(parts, tables, strict=True), 1):
+                _write(stage, part, table)
+                self.observe(Progress("decisions", done, len(parts), table.num_rows))
+        return [stage.report(part.name) for part in parts]
+
+    def field_types(self) -> pa.Schema:
+        """Types of the samples' other fields, over all shards."""
+        found = []
+        for number in range(len(self.shards)):
+            metadata = self.tables.fingerprints(number, ()).schema.metadata or {}
+            found.append(pa.ipc.read_schema(pa.py_buffer(metadata[fingerprinting.FIELDS_KEY])))
+        return unify(found)
+
+
+def _fingerprint_part(
+    item: tuple[int, Shard], handle: IO[bytes], *, source: Source, recipe: Recipe, threads: int, with_fields: bool
+) -> dict[str, Any]:
+    table = fingerprinting.fingerprint_shard(
+        item, source=source, recipe=recipe, threads=threads, with_fields=with_fields
+    )
+    return write_table(table, handle)
+
+
+def _write(stage: Stage, part: Part, table: pa.Table) -> None:
+    with stage.parts.writing(part.name) as handle:
+        report = write_table(table, handle)
+    stage.commit(part.name, part.inputs, report)

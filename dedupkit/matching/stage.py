@@ -1,0 +1,233 @@
+"""The matching stage: all fingerprints in, verified pairs out; set-level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from dedupkit.matching.hamming import hamming_pairs
+from dedupkit.matching.radius import layout_of, max_hamming_bits
+from dedupkit.matching.turns import INVERSE, ORIENTATIONS, mirrored_distances
+from dedupkit.sample import PAIRS, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from dedupkit.matching.hamming import HammingPairs
+    from dedupkit.matching.turns import HashLayout
+    from dedupkit.recipe import Matching
+
+STAGE = "pairs/1"
+RADIUS_KEY = b"dedupkit.max_hamming_bits"
+COLUMNS = (
+    "position", "sha256", "fault",
+    "phash", "pdq", "pdq_quality", "luminance_entropy",
+    "trimmed_phash", "trimmed_pdq", "trimmed_pdq_quality", "trimmed_luminance_entropy",
+)  # fmt: skip
+_TRIMMED = ("none", "a", "b", "both")
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """The hashes of one kind, whole or trimmed, of many pictures.
+
+    Attributes
+    ----------
+    codes : ndarray of uint8, shape (n, bits / 8)
+        Hashes; zeros where there is none.
+    present : ndarray of bool, shape (n,)
+        Whether there is a hash.
+    informative : ndarray of bool, shape (n,)
+        Whether there is one, and of a picture with enough in it to be compared.
+    """
+
+    codes: NDArray[np.uint8]
+    present: NDArray[np.bool_]
+    informative: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """What matching needs of all samples: about 120 bytes each.
+
+    Attributes
+    ----------
+    positions : ndarray of uint64, shape (n,)
+        Ascending.
+    digests : ndarray of uint64, shape (n, 4)
+        SHA-256 of the bytes.
+    whole, trimmed : Hashes
+        Of the picture, and of what is inside its uniform frame.
+    """
+
+    positions: NDArray[np.uint64]
+    digests: NDArray[np.uint64]
+    whole: Hashes
+    trimmed: Hashes
+
+
+def match(tables: Iterable[pa.Table], matching: Matching) -> pa.Table:
+    """Find all pairs of copies.
+
+    Parameters
+    ----------
+    tables : iterable of pyarrow.Table
+        Fingerprints in the order of positions, at least `COLUMNS`.
+    matching : Matching
+        When two samples are a pair.
+
+    Returns
+    -------
+    pyarrow.Table
+        In the schema of `dedupkit.sample.PAIRS`, sorted by (tier, a, b); the radius that was searched stands in the
+        metadata.  In tier ``exact`` every sample is paired
+        with the first of the same bytes; in tier ``perceptual`` only those first ones are compared, so that a
+        picture that stands 5,000 times costs one row each, not 12 million.
+    """
+    prints = load(tables, matching)
+    first = first_of_equals(prints.digests)
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    exact = _table(prints.positions[first[copies]], prints.positions[copies], Tier.EXACT)
+    distinct = np.flatnonzero(first == np.arange(len(first)))
+    radius = max_hamming_bits(matching, len(distinct))
+    pairs = pa.concat_tables([exact, _perceptual(prints, distinct, matching, radius)])
+    return pairs.replace_schema_metadata({RADIUS_KEY: str(radius)})
+
+
+def load(tables: Iterable[pa.Table], matching: Matching) -> Fingerprints:
+    """Collect the fingerprints of all samples that have no fault."""
+    layout = layout_of(matching)
+    parts = [_load_one(table, matching, layout) for table in tables]
+    if not parts:
+        parts = [_load_one(pa.table({name: [] for name in COLUMNS}), matching, layout)]
+    return Fingerprints(
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.digests for part in parts]),
+        _joined([part.whole for part in parts]),
+        _joined([part.trimmed for part in parts]),
+    )
+
+
+def _load_one(table: pa.Table, matching: Matching, layout: HashLayout) -> Fingerprints:
+    table = table.filter(table["fault"].is_null())
+    return Fingerprints(
+        table["position"].to_numpy().astype(np.uint64),
+        _fixed_bytes(table["sha256"], 32).view(np.uint64).reshape(-1, 4),
+        _hashes(table, "", matching, layout),
+        _hashes(table, "trimmed_", matching, layout),
+    )
+
+
+def _hashes(table: pa.Table, prefix: str, matching: Matching, layout: HashLayout) -> Hashes:
+    column = table[prefix + matching.hash]
+    if matching.hash == "pdq":
+        codes = _fixed_bytes(column, layout.bits // 8)
+    else:
+        codes = column.fill_null(0).to_numpy().astype(">u8").view(np.uint8).reshape(-1, 8)
+    quality = table[f"{prefix}pdq_quality"].fill_null(0).to_numpy()
+    entropy = table[f"{prefix}luminance_entropy"].fill_null(0).to_numpy()
+    present = column.is_valid().to_numpy()
+    informative = present & (quality >= matching.min_pdq_quality) & (entropy >= matching.min_luminance_entropy)
+    return Hashes(codes, present, informative)
+
+
+def _fixed_bytes(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
+    values = column.fill_null(b"\0" * width).combine_chunks().cast(pa.binary(width))
+    start, stop = values.offset * width, (values.offset + len(values)) * width
+    return np.frombuffer(values.buffers()[1] or b"", dtype=np.uint8)[start:stop].reshape(-1, width)
+
+
+def _joined(parts: list[Hashes]) -> Hashes:
+    return Hashes(*(np.concatenate([getattr(part, name) for part in parts]) for name in Hashes.__slots__))
+
+
+def first_of_equals(digests: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """For each row the number of the first row that equals it."""
+    order = np.lexsort(digests.T)  # stable: equal rows stay in their order
+    ordered = digests[order]
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
+    return first
+
+
+def _perceptual(prints: Fingerprints, distinct: NDArray[np.int64], matching: Matching, radius: int) -> pa.Table:
+    """Pairs of different bytes whose hashes are near, whole or trimmed."""
+    layout = layout_of(matching)
+    whole, trimmed = prints.whole, prints.trimmed
+    plain_inside = trimmed.present & ~trimmed.informative  # the frame is all there is to the whole picture's hash
+    with_whole = distinct[(whole.informative & ~plain_inside)[distinct]]
+    with_trimmed = distinct[trimmed.informative[distinct]]
+    owners = np.concatenate([with_whole, with_trimmed])
+    is_trimmed = np.arange(len(owners)) >= len(with_whole)
+    codes = np.concatenate([whole.codes[with_whole], trimmed.codes[with_trimmed]])
+    pairs = hamming_pairs(codes, layout, radius, turned=matching.turned)
+    a, b, a_trimmed, b_trimmed = owners[pairs.a], owners[pairs.b], is_trimmed[pairs.a], is_trimmed[pairs.b]
+    sound = (a != b) & ~(~a_trimmed & ~b_trimmed & _differ_inside(trimmed, a, b, layout))
+    return _evidence(prints, pairs, a, b, a_trimmed, b_trimmed, sound)
+
+
+def _differ_inside(trimmed: Hashes, a: NDArray[Any], b: NDArray[Any], layout: HashLayout) -> NDArray[np.bool_]:
+    """Whether two pictures in frames show unrelated things inside: then their frames made the match."""
+    framed = np.flatnonzero(trimmed.informative[a] & trimmed.informative[b])
+    mine, theirs = trimmed.codes[a[framed]], trimmed.codes[b[framed]]
+    words = layout.words(mine)
+    nearest = np.minimum(
+        mirrored_distances(words ^ layout.words(theirs)).min(axis=0),
+        mirrored_distances(words ^ layout.words(layout.transposed(theirs))).min(axis=0),
+    )
+    differ = np.zeros(len(a), dtype=bool)
+    differ[framed] = nearest > layout.bits * 3 // 8  # unrelated pictures are at 1/2; the trim may be a line off
+    return differ
+
+
+def _evidence(
+    prints: Fingerprints,
+    pairs: HammingPairs,
+    a: NDArray[Any],
+    b: NDArray[Any],
+    a_trimmed: NDArray[Any],
+    b_trimmed: NDArray[Any],
+    sound: NDArray[np.bool_],
+) -> pa.Table:
+    """The pairs of samples, each with its nearest match, a before b."""
+    swapped = a > b
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    trimmed = np.where(swapped, b_trimmed + 2 * a_trimmed, a_trimmed + 2 * b_trimmed)
+    turn = np.where(swapped, np.array(INVERSE)[pairs.turn], pairs.turn)
+    order = np.lexsort((trimmed, pairs.distance, high, low))
+    order = order[sound[order]]
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (low[order[1:]] != low[order[:-1]]) | (high[order[1:]] != high[order[:-1]])
+    best = order[fresh]
+    return _table(
+        prints.positions[low[best]],
+        prints.positions[high[best]],
+        Tier.PERCEPTUAL,
+        pairs.distance[best],
+        np.array(ORIENTATIONS)[turn[best]],
+        np.array(_TRIMMED)[trimmed[best]],
+    )
+
+
+def _table(
+    a: NDArray[Any],
+    b: NDArray[Any],
+    tier: Tier,
+    bits: NDArray[Any] | None = None,
+    orientation: NDArray[Any] | None = None,
+    trimmed: NDArray[Any] | None = None,
+) -> pa.Table:
+    columns = {"a": a, "b": b, "tier": np.full(len(a), tier.value), "hamming_bits": bits}
+    columns |= {"orientation": orientation, "trimmed": trimmed}
+    arrays = [
+        pa.nulls(len(a), field.type) if columns[field.name] is None else pa.array(columns[field.name], field.type)
+        for field in PAIRS
+    ]
+    return pa.Table.from_arrays(arrays, schema=PAIRS)

@@ -1,0 +1,32 @@
+"""What every entry point does with its arguments before anything runs."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from dedupkit._version import __version__
+from dedupkit.errors import UsageError
+from dedupkit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DECIDING_PACKAGES = ("numpy", "pillow", "pyarrow", "scipy", "simplejpeg")
+
+
+def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:
+    """A recipe from what a caller gave: itself, a TOML file, or nothing for the default."""
+    if recipe is None:
+        return Recipe()
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, (str, os.PathLike)):
+        return Recipe.load(recipe)
+    raise UsageError(f"recipe must be a Recipe or the path of a TOML file, got {type(recipe).__name__}")
+
+
+def versions() -> Mapping[str, str]:
+    """Versions of what an output depends on."""
+    return {"dedupkit": __version__} | {name: metadata.version(name) for name in _DECIDING_PACKAGES}

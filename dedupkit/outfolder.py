@@ -1,0 +1,54 @@
+"""The output folder: claimed before a run, never another's."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dedupkit._version import __version__
+from dedupkit.errors import UsageError
+from dedupkit.storage import Folder
+
+PUBLISHED = (
+    "report.html", "report.json", "recipe.toml", "decisions.parquet", "dataset/state.json",
+)  # fmt: skip
+_OURS = ("dataset", "parquet", "webdataset", "report.html", "report.json", "recipe.toml", "decisions.parquet")
+_WORK = ".dedupkit"
+_MARK = f"{_WORK}/dedupkit.json"
+
+
+def claim(out: str | os.PathLike[str], source: Any, *, overwrite: bool) -> Folder:
+    """The output folder, new or of an earlier run.
+
+    Raises
+    ------
+    UsageError
+        It holds what is not ours, lies in the source or around it, or cannot be written.
+    """
+    path = os.path.abspath(os.fspath(out))
+    _check_apart(path, source)
+    folder = Folder(path)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UsageError(f"{out} is a file; name a folder for the output")
+    names = folder.names()
+    if names and not folder.exists(_MARK):
+        raise UsageError(f"{out} holds files that dedupkit did not write ({names[0]}); name an empty or new folder")
+    try:
+        if overwrite:
+            for name in (*_OURS, _WORK):
+                folder.remove(name)
+        folder.write_json(_MARK, {"written_by": "dedupkit", "version": __version__})
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror or error}; name another folder") from error
+    return folder
+
+
+def _check_apart(path: str, source: Any) -> None:
+    """An output in its own source would be read as a source on the next run."""
+    if not isinstance(source, (str, os.PathLike)) or "://" in os.fspath(source):
+        return
+    read = os.path.abspath(os.fspath(source))
+    if path == read or path.startswith(read + os.sep):
+        raise UsageError(f"the output {path} lies in the source {read}; name a folder outside of it")
+    if read.startswith(path + os.sep):
+        raise UsageError(f"the source {read} lies in the output folder {path}; name a folder outside of it")

@@ -1,0 +1,138 @@
+"""How a stage makes its parts: what is there and right is used again, the rest is made, each part once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dedupkit.engines import Engine
+    from dedupkit.storage import Stage
+
+_log = logging.getLogger("dedupkit")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is.
+
+    Attributes
+    ----------
+    stage : str
+        Its name.
+    parts, all_parts : int
+        Parts done and parts to do.
+    samples : int
+        Samples in the parts done.
+    """
+
+    stage: str
+    parts: int
+    all_parts: int
+    samples: int
+
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part to be made.
+
+    Attributes
+    ----------
+    name : str
+        File name.
+    inputs : mapping of str to str
+        All that its bytes depend on, by name.
+    item : object
+        What the task is handed.
+    """
+
+    name: str
+    inputs: Mapping[str, str]
+    item: Any
+
+
+Maker = Callable[[Any, IO[bytes]], dict[str, Any]]
+"""Writes one part to an open file and reports what later stages want to know, ``rows`` among it."""
+
+
+def make_parts(
+    title: str, stage: Stage, parts: Sequence[Part], make: Maker, engine: Engine, observe: Observer
+) -> list[Any]:
+    """Make the parts of a record-local stage that are missing or stale.
+
+    Parameters
+    ----------
+    title : str
+        Name of the stage for people.
+    stage : Stage
+        Where parts and receipts lie.
+    parts : sequence of Part
+        All parts that the stage shall have; others are removed.
+    make : callable
+        Writes one; runs as a task of the engine.
+    engine : Engine
+        Where.
+    observe : callable
+        Told after each part.
+
+    Returns
+    -------
+    list
+        The report of each part, in the order of `parts`.
+    """
+    stage.discard_others([part.name for part in parts])
+    stale = stale_parts(title, stage, parts)
+    done, samples = len(parts) - len(stale), 0
+    observe(Progress(title, done, len(parts), samples))
+    for _, report in engine.map(partial(_make_one, stage, make), stale):
+        done, samples = done + 1, samples + report["rows"]
+        observe(Progress(title, done, len(parts), samples))
+    return [stage.report(part.name) for part in parts]
+
+
+def stale_parts(title: str, stage: Stage, parts: Sequence[Part]) -> list[Part]:
+    """The parts that have to be made; says what is used again and why the others are not."""
+    reasons = [(part, stage.stale(part.name, part.inputs)) for part in parts]
+    stale = [part for part, why in reasons if why is not None]
+    changed = Counter(name for _, why in reasons for name in why or ())
+    if len(stale) < len(parts):
+        _log.info("%s: %d of %d parts used again", title, len(parts) - len(stale), len(parts))
+    if changed:
+        because = ", ".join(sorted(changed))
+        _log.info("%s: %d parts made again, for what changed: %s", title, sum(bool(why) for _, why in reasons), because)
+    return stale
+
+
+def _make_one(stage: Stage, make: Maker, part: Part) -> dict[str, Any]:
+    with stage.parts.writing(part.name) as handle:
+        report = make(part.item, handle)
+    stage.commit(part.name, part.inputs, report)
+    return report
+
+
+def write_table(table: pa.Table, handle: IO[bytes]) -> dict[str, Any]:
+    """Write a table between stages; its report names rows and digest."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", row_group_size=1 << 16)
+    data = sink.getvalue()
+    handle.write(data)
+    return {"rows": table.num_rows, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def read_table(stage: Stage, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table between stages, or some of its columns."""
+    with stage.parts.reading(name) as handle:
+        return pq.read_table(handle, columns=None if columns is None else list(columns), use_threads=False)

@@ -1,0 +1,135 @@
+"""The largest duplicate groups, for a person to look at: which members are shown, and their thumbnails."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dedupkit.sample import Action
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryMember:
+    """A sample of a group as it is shown.
+
+    Attributes
+    ----------
+    position : int
+        Place of the sample, by which its thumbnail is looked up.
+    key, shard : str
+        Its names.
+    kept : bool
+        Whether it stays in the set.
+    kept_key : str or None
+        The kept sample that a dropped one was matched with.
+    tier : str or None
+        Which stage of matching proved it a copy.
+    hamming_bits : int or None
+        How many bits of the hashes differ.
+    orientation, trimmed : str or None
+        How the two had to be turned, and whether a frame was cut away, for the match.
+    """
+
+    position: int
+    key: str
+    shard: str
+    kept: bool
+    kept_key: str | None
+    tier: str | None
+    hamming_bits: int | None = None
+    orientation: str | None = None
+    trimmed: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryGroup:
+    """A duplicate group as it is shown.
+
+    Attributes
+    ----------
+    group : int
+        Its number in the decisions.
+    members_total : int
+        How many samples belong to it.
+    members : tuple of GalleryMember
+        Those that are shown: kept ones first, then by position.
+    """
+
+    group: int
+    members_total: int
+    members: tuple[GalleryMember, ...]
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Positions that thumbnails are wanted of."""
+        return tuple(member.position for member in self.members)
+
+
+def choose(decisions: pa.Table, max_groups: int = 24, max_members: int = 8) -> list[GalleryGroup]:
+    """Pick the largest groups; of equal ones, those that begin first.
+
+    Parameters
+    ----------
+    decisions : pyarrow.Table
+        In the schema of `dedupkit.sample.DECISIONS`.
+    max_groups, max_members : int
+        How many groups are shown, and how many members of each.
+    """
+    grouped = decisions.filter(pc.is_valid(decisions["group"]))
+    counted = grouped.group_by("group").aggregate([("position", "count"), ("position", "min")])
+    largest = counted.sort_by([("position_count", "descending"), ("position_min", "ascending")]).slice(0, max_groups)
+    return [
+        GalleryGroup(group=row["group"], members_total=row["position_count"], members=_members(grouped, row["group"], max_members))
+        for row in largest.to_pylist()
+    ]
+
+
+def _members(grouped: pa.Table, group: int, max_members: int) -> tuple[GalleryMember, ...]:
+    rows = grouped.filter(pc.equal(grouped["group"], pa.scalar(group, pa.uint64())))
+    kept = pc.equal(rows["action"], Action.KEEP.value)
+    ordered = rows.append_column("kept", kept).sort_by([("kept", "descending"), ("position", "ascending")])
+    names = ["position", "key", "shard", "kept", "kept_key", "tier", "evidence"]
+    shown = ordered.select(names).slice(0, max_members).to_pylist()
+    return tuple(GalleryMember(**row, **(row.pop("evidence") or {})) for row in shown)
+
+
+def thumbnail(image: bytes, side: int = 128) -> bytes | None:
+    """A small JPEG of an image, upright, transparency on white, without any metadata.
+
+    Parameters
+    ----------
+    image : bytes
+        The encoded image.
+    side : int
+        Longest side in pixels.
+
+    Returns
+    -------
+    bytes or None
+        None where the image cannot be decoded.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(image)) as opened:
+            opened.draft("RGB", (side, side))  # a JPEG is decoded at the smallest scale that is no smaller
+            small = _on_white(opened)
+            small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+            small.info.clear()  # comments and profiles would be written again
+            if "exif" in opened.info:
+                small = ImageOps.exif_transpose(_with_orientation(small, opened))
+                small.info.clear()
+            buffer = io.BytesIO()
+            small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+            return buffer.getvalue()
+    except Exception:  # noqa: BLE001 - decoders of hostile bytes raise whatever they like; a picture is not vital
+        return None

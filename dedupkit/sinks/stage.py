@@ -1,0 +1,93 @@
+"""The emitting stage: a shard and its decisions in, one part of the output out; record-local."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
+
+from dedupkit.errors import RunError
+from dedupkit.parts import Part, make_parts
+from dedupkit.sample import Action
+from dedupkit.sinks import make_sink
+from dedupkit.sinks.base import KeptSample
+from dedupkit.storage import Stage, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from dedupkit.journey import Journey, Tables
+    from dedupkit.sources.base import Shard, Source
+    from dedupkit.storage import Folder
+
+STAGE = "emit/1"
+_DECIDED = ("key", "action", "group_size")
+_SEEN = ("sha256", "width", "height", "format")
+
+
+def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], format: str) -> int:
+    """Write what is kept in one format.
+
+    Parameters
+    ----------
+    journey : Journey
+        The run, its fingerprints and decisions made.
+    out : Folder
+        Where the output's folder is made.
+    decisions : sequence of dict
+        What `Journey.decide` reports.
+    format : str
+        Name of a sink.
+
+    Returns
+    -------
+    int
+        Samples written.
+    """
+    sink = make_sink(format)
+    fields = journey.field_types()
+    folder = out.below(sink.folder)
+    stage = Stage(folder, journey.work.below("receipts").below(sink.folder))
+    choices = {"stage": STAGE, "format": format, "fields": digest(fields.serialize().to_pybytes().hex())}
+    parts = [
+        Part(
+            sink.part_name(number),
+            choices | {"shard": digest([shard.name, shard.identity]), "decisions": report["sha256"]},
+            (number, shard),
+        )
+        for number, (shard, report) in enumerate(zip(journey.shards, decisions, strict=True))
+    ]
+    task = partial(_emit_part, source=journey.source, tables=journey.tables, format=format, fields=fields)
+    reports = make_parts(sink.folder, stage, parts, task, journey.engine, journey.observe)
+    written = [(part.name, report["rows"]) for part, report in zip(parts, reports, strict=True)]
+    sink.finish(folder, written, fields)
+    return sum(rows for _, rows in written)
+
+
+def _emit_part(
+    item: tuple[int, Shard], handle: IO[bytes], *, source: Source, tables: Tables, format: str, fields: pa.Schema
+) -> dict[str, Any]:
+    number, shard = item
+    return {"rows": make_sink(format).write_part(handle, _kept(number, shard, source, tables), fields)}
+
+
+def _kept(number: int, shard: Shard, source: Source, tables: Tables) -> Iterator[KeptSample]:
+    """The kept samples of a shard, read again and checked to be those that were decided about."""
+    decided = tables.decisions(number, _DECIDED)
+    seen = tables.fingerprints(number, _SEEN)
+    facts = zip(
+        *(table[name].to_pylist() for table, names in ((decided, _DECIDED), (seen, _SEEN)) for name in names),
+        strict=True,
+    )
+    samples = source.read(shard)
+    for key, action, group_size, sha256, width, height, kind in facts:
+        sample = next(samples, None)
+        if action != Action.KEEP:
+            continue
+        if sample is None or sample.image is None or hashlib.sha256(sample.image).digest() != sha256:
+            raise RunError(
+                f"{shard.name} changed while it was read ({key}); run again when nobody writes to the source"
+            )
+        yield KeptSample(key, sample.image, kind, sample.caption, width, height, group_size, sample.fields)

@@ -1,0 +1,244 @@
+"""A folder of image files, with captions in metadata files or in text files beside the images."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dedupkit.errors import UsageError
+from dedupkit.sample import Fault, Note, Reason, Sample
+from dedupkit.sources.base import Shard
+from dedupkit.sources.captions import caption_of_file
+from dedupkit.sources.listing import Entry, error_text, is_image_name, list_folder, public
+from dedupkit.sources.metadata import METADATA_NAMES, Metadata, Row, parse_metadata
+from dedupkit.storage import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+# Shards are cut where a name's checksum says so: a file more or less moves no border but its own shard's.
+MIN_SHARD_FILES = 64
+MAX_SHARD_FILES = 1024
+CUT_EVERY = 512
+_BATCH_FILES = 32  # requested from a remote filesystem at once
+_BATCH_BYTES = 64 << 20
+
+
+class Picture(NamedTuple):
+    """One image of a folder as its shard's location holds it.
+
+    Attributes
+    ----------
+    key : str
+        Path in the folder.
+    byte_size : int
+        Size of the file.
+    stamp : str
+        Stamps of the image and of its text file.
+    text : str or None
+        Path in the folder of the text file that holds its caption, where there is one.
+    row : Row or None
+        What the metadata file above it says, where there is one.
+    fault : Fault or None
+        Why it cannot be read.
+    """
+
+    key: str
+    byte_size: int = 0
+    stamp: str = ""
+    text: str | None = None
+    row: Row | None = None
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderSource:
+    """Images in a folder and the folders below it.
+
+    Attributes
+    ----------
+    root : str
+        The folder, as its filesystem writes it.
+    filesystem : fsspec filesystem or None
+        None for a local folder.
+    caption_column : str or None
+        Column of the metadata files that holds captions; None guesses it by name.
+    max_bytes : int
+        Larger files are not read.
+    names : frozenset of str or None
+        Only these paths in the folder; None takes all.
+    """
+
+    root: str
+    filesystem: Any = None
+    caption_column: str | None = None
+    max_bytes: int = 256 << 20
+    names: frozenset[str] | None = None
+
+    def shards(self) -> Sequence[Shard]:
+        """Ranges of the images, sorted by path.  Lists the folder and reads all metadata files: memory grows with both.
+
+        Raises
+        ------
+        UsageError
+            If the folder cannot be listed.
+        """
+        return [Shard(pictures[0].key, digest(pictures), tuple(pictures)) for pictures in _cut(self._pictures())]
+
+    def fields(self, shard: Shard) -> pa.Schema | None:  # noqa: ARG002
+        """None: what metadata files hold has no declared types."""
+        return None
+
+    def read(self, shard: Shard) -> Iterator[Sample]:
+        """Stream the images of one range."""
+        pictures: tuple[Picture, ...] = shard.location
+        if self.filesystem is None:
+            return (self._sample(picture, self._contents([picture])) for picture in pictures)
+        batches = _batches(picture._replace(fault=self._fault(picture)) for picture in pictures)
+        return (
+            self._sample(picture, found) for batch in batches for found in [self._contents(batch)] for picture in batch
+        )
+
+    def has_images(self) -> bool:
+        """Whether there is any image; stops at the first."""
+        try:
+            return any(is_image_name(entry.name) for entry in list_folder(self.filesystem, self.root))
+        except OSError as error:
+            raise self._unlistable(error) from error
+
+    def _pictures(self) -> list[Picture]:
+        try:
+            entries = {entry.name: entry for entry in list_folder(self.filesystem, self.root)}
+        except OSError as error:
+            raise self._unlistable(error) from error
+        sheets = _Sheets(self._metadata(entries))
+        texts = {name[:-4]: entry for name, entry in entries.items() if name.endswith(".txt") and not entry.refusal}
+        named = sheets.named()
+        pictures = [
+            _picture(entry, texts.get(name.rpartition(".")[0]), sheets.row(name))
+            for name, entry in entries.items()
+            if is_image_name(name) or name in named or name.endswith("/")
+        ]
+        pictures += [_missing(name, row) for name, row in named.items() if name not in entries]
+        return sorted(picture for picture in pictures if self.names is None or picture.key in self.names)
+
+    def _metadata(self, entries: dict[str, Entry]) -> dict[str, Metadata]:
+        """Metadata by folder; where a folder has both kinds, the first of `METADATA_NAMES` counts."""
+        found = {}
+        for name in reversed(METADATA_NAMES):
+            for path, entry in entries.items():
+                folder, _, last = path.rpartition("/")
+                if last == name and not entry.refusal:
+                    data = self._contents([Picture(path)])[path]
+                    usable = data if isinstance(data, bytes) else b"unreadable"
+                    found[folder] = parse_metadata(name, usable, self.caption_column)
+        return found
+
+    def _contents(self, pictures: Sequence[Picture]) -> dict[str, bytes | BaseException]:
+        """What the files of some pictures hold, or why they cannot be read, by their path in the folder."""
+        readable = [picture for picture in pictures if self._fault(picture) is None]
+        names = [name for picture in readable for name in (picture.key, picture.text) if name is not None]
+        if self.filesystem is None:
+            return {name: _read_local(f"{self.root}/{name}") for name in names}
+        paths = {f"{self.root.rstrip('/')}/{name}": name for name in names}
+        found = self.filesystem.cat(list(paths), on_error="return") if paths else {}
+        return {name: found.get(path, FileNotFoundError(2, "No such file")) for path, name in paths.items()}
+
+    def _fault(self, picture: Picture) -> Fault | None:
+        if picture.fault is None and picture.byte_size > self.max_bytes:
+            return Fault(Reason.TOO_MANY_BYTES, f"{picture.byte_size} bytes; the limit is {self.max_bytes}")
+        return picture.fault
+
+    def _sample(self, picture: Picture, contents: dict[str, bytes | BaseException]) -> Sample:
+        row = picture.row or Row(notes=(Note.CAPTION_MISSING,))
+        caption, notes = row.caption, row.notes
+        text = contents.get(picture.text) if picture.text is not None else None
+        if caption is None and isinstance(text, bytes):
+            caption, notes = caption_of_file(text)
+            notes = (*notes, *(note for note in row.notes if note is not Note.CAPTION_MISSING))
+        fault, image = self._fault(picture), contents.get(picture.key)
+        if isinstance(image, BaseException):
+            fault, image = Fault(Reason.UNREADABLE_FILE, error_text(image)), None
+        return Sample(picture.key, image, caption, row.fields, fault, notes)
+
+    def _unlistable(self, error: OSError) -> UsageError:
+        return UsageError(f"{public(self.root)} cannot be listed: {error_text(error)}; check its name and permissions")
+
+
+class _Sheets:
+    """Which metadata row an image has: that of the nearest metadata file above it."""
+
+    def __init__(self, by_folder: dict[str, Metadata]) -> None:
+        self._by_folder = by_folder
+        self._nearest: dict[str, str | None] = {}
+
+    def row(self, name: str) -> Row | None:
+        if not self._by_folder:
+            return None
+        folder = self._nearest_folder(name.rpartition("/")[0])
+        if folder is None:
+            return None
+        metadata = self._by_folder[folder]
+        odd = Note.METADATA_INVALID if metadata.bad_lines else Note.METADATA_MISSING
+        return metadata.rows.get(name[len(folder) :].lstrip("/")) or Row(notes=(Note.CAPTION_MISSING, odd))
+
+    def named(self) -> dict[str, Row]:
+        return {
+            f"{folder}/{name}" if folder else name: row
+            for folder, metadata in self._by_folder.items()
+            for name, row in metadata.rows.items()
+        }
+
+    def _nearest_folder(self, folder: str) -> str | None:
+        if folder not in self._nearest:
+            above = None if not folder else self._nearest_folder(folder.rpartition("/")[0])
+            self._nearest[folder] = folder if folder in self._by_folder else above
+        return self._nearest[folder]
+
+
+def _picture(entry: Entry, text: Entry | None, row: Row | None) -> Picture:
+    fault = Fault(Reason.UNREADABLE_FILE, entry.refusal) if entry.refusal else None
+    if text is None:
+        return Picture(entry.name, entry.byte_size, entry.stamp, None, row, fault)
+    return Picture(entry.name, entry.byte_size, f"{entry.stamp} {text.stamp}", text.name, row, fault)
+
+
+def _missing(name: str, row: Row) -> Picture:
+    outside = name.startswith("/") or ".." in name.split("/")
+    detail = "the metadata names a file outside the folder" if outside else "the metadata names it; it is not there"
+    return Picture(name, row=row, fault=Fault(Reason.MISSING_IMAGE, detail))
+
+
+def _cut(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
+    part: list[Picture] = []
+    for picture in pictures:
+        part.append(picture)
+        checksum = zlib.crc32(picture.key.encode("utf-8", "surrogateescape"))
+        if (checksum % CUT_EVERY == 0 and len(part) >= MIN_SHARD_FILES) or len(part) == MAX_SHARD_FILES:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _batches(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
+    remaining = iter(pictures)
+    while batch := list(islice(remaining, 1)):
+        room = _BATCH_BYTES - batch[0].byte_size
+        while room > 0 and len(batch) < _BATCH_FILES and (more := next(remaining, None)):
+            batch.append(more)
+            room -= more.byte_size
+        yield batch
+
+
+def _read_local(path: str) -> bytes | BaseException:
+    try:
+        with io.FileIO(path) as handle:
+            return handle.readall()
+    except OSError as error:
+        return error

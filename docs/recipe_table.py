@@ -1,0 +1,136 @@
+"""Writes the option tables of docs/recipe.md out of `dedupkit.recipe.Recipe`.
+
+python docs/recipe_table.py [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from dedupkit.recipe import Recipe
+
+PAGE = Path(__file__).resolve().parent / "recipe.md"
+OPENING, CLOSING = "<!-- options -->", "<!-- /options -->"
+
+# Ranges that a validator checks, which the model's own types do not tell.
+RANGES = {"matching.max_hamming_bits": "0 to 63", "output.formats": "one or more, each once"}
+
+PDQ_README = "[PDQ's README](https://github.com/facebook/ThreatExchange/blob/main/pdq/README.md)"
+SOURCES = {
+    "preset": "the only one so far",
+    "seed": "nothing that `clean` does today is random",
+    "source.image_column": "guessed from names and types",
+    "source.caption_column": "guessed from names and types",
+    "source.key_column": "guessed from names and types",
+    "limits.max_pixels": "twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow itself refuses",
+    "limits.max_bytes": "256 MiB: more than any photo, less than any machine's memory",
+    "fingerprints.draft": "[measured](benchmarks.md#how-far-draft-decoding-moves-the-hashes)",
+    "fingerprints.max_frame_range": "our own: what JPEG at low quality does to a frame of one colour",
+    "matching.hash": "our own: 256 bits keep chance pairs rare in large sets, 64 do not",
+    "matching.max_hamming_bits": f"31 of PDQ's 256 bits is what {PDQ_README} recommends; the rest is below",
+    "matching.turned": "our own: a mirrored copy is a copy to a model",
+    "matching.min_pdq_quality": f"{PDQ_README} advises to discard hashes of quality 49 and below",
+    "matching.min_luminance_entropy": "our own: most photos lie above, letters, signs and blanks below",
+    "keep.policy": "our own",
+    "keep.max_copies": "Carlini et al. 2023, arXiv 2301.13188, advise to remove repetition",
+    "output.formats": "what `datasets.load_from_disk` reads",
+}
+
+
+def options_text() -> str:
+    """One table a part of the recipe, each row an option."""
+    sections = [f"### The recipe itself\n\n{_table(Recipe, '')}"]
+    for name, field in Recipe.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            summary = (part.__doc__ or "").strip().splitlines()[0]
+            sections.append(f"### `[{name}]`\n\n{summary}\n\n{_table(part, f'{name}.')}")
+    return "\n\n".join(sections)
+
+
+def _table(part: type[BaseModel], prefix: str) -> str:
+    described = _attributes(part.__doc__ or "")
+    lines = ["| option | default | values | what it does | the default comes from |", "| --- | --- | --- | --- | --- |"]
+    for name, field in part.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            continue
+        values = "; ".join(filter(None, [_type(field.annotation), _bounds(field.metadata), RANGES.get(prefix + name)]))
+        cells = (f"`{name}`", _default(field.default), values, described.get(name, ""), SOURCES[prefix + name])
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def _attributes(docstring: str) -> dict[str, str]:
+    """Names and descriptions out of a numpydoc section of attributes."""
+    found: dict[str, str] = {}
+    body = docstring.partition("Attributes\n")[2].partition("\n\n    ---")[0]
+    names: list[str] = []
+    for line in body.splitlines()[1:]:
+        if head := re.match(r"^    (\w[\w, ]*) : ", line):
+            names = head[1].split(", ")
+        elif line.strip():
+            for name in names:
+                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+    return {name: text.replace("``", "`").replace("  ", " ") for name, text in found.items()}
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type(argument) for argument in arguments if argument is not type(None))
+    if origin is Literal:
+        return ", ".join(f'`"{value}"`' for value in arguments)
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is Callable:
+        return "a callable (Python only)"
+    return {int: "integer", float: "number", str: "text", bool: "`true`, `false`"}[annotation]
+
+
+def _bounds(metadata: list[Any]) -> str:
+    low = next((item.ge for item in metadata if hasattr(item, "ge")), None)
+    high = next((item.le for item in metadata if hasattr(item, "le")), None)
+    if low is None and high is None:
+        return ""
+    return f"{low:,} to {high:,}" if high is not None else f"{low:,} or more"
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(chr(34) + str(item) + chr(34) for item in value)}]`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def filled(page: str) -> str:
+    """The page with its tables made anew."""
+    before, _, rest = page.partition(OPENING)
+    return f"{before}{OPENING}\n{options_text()}\n{CLOSING}{rest.partition(CLOSING)[2]}"
+
+
+def main() -> None:
+    """Write the page, or check it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
+    check = parser.parse_args().check
+    page = PAGE.read_text(encoding="utf-8")
+    if filled(page) != page:
+        if check:
+            sys.exit("docs/recipe.md is out of date: run python docs/recipe_table.py")
+        PAGE.write_text(filled(page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Pictures that tests draw for themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def draw_picture(seed: int, width: int = 320, height: int = 240) -> Image.Image:
+    """A colourful picture with structure at every scale, unlike that of any other seed."""
+    rng = np.random.default_rng(seed)
+    layers = np.zeros((height, width, 3))
+    for cells in (3, 6, 12, 24, 48):
+        noise = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        layers += np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC), dtype=float) / cells**0.5
+    stretched = (layers - layers.min()) * (255 / (layers.max() - layers.min()))
+    return Image.fromarray(stretched.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.5))
+
+
+@pytest.fixture
+def picture() -> Callable[..., Image.Image]:
+    """The function that draws a picture from a seed."""
+    return draw_picture
