@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,13 +17,11 @@ from dedupkit.journey import Journey
 from dedupkit.options import resolve_recipe, versions
 from dedupkit.outfolder import PUBLISHED, claim
 from dedupkit.report.stage import report
-from dedupkit.sample import DECISIONS, Action
+from dedupkit.sample import DECISIONS
 from dedupkit.sinks.stage import emit
 from dedupkit.sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import datasets
 
     from dedupkit.engines import Engine
@@ -53,11 +51,11 @@ class Result:
         """The cleaned set, memory-mapped from the output folder."""
         import datasets
 
-        return datasets.load_from_disk(os.path.join(self.out, "dataset"))
+        return datasets.load_from_disk(Path(self.out, "dataset"))
 
     def decisions(self) -> pa.Table:
         """One row an input sample, in the schema of `dedupkit.sample.DECISIONS`."""
-        return pq.read_table(os.path.join(self.out, "decisions.parquet"), use_threads=False)
+        return pq.read_table(Path(self.out, "decisions.parquet"), use_threads=False)
 
 
 def clean(

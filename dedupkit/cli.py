@@ -18,7 +18,7 @@ from dedupkit.errors import DedupkitError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dedupkit.parts import Observer, Progress
+    from dedupkit.parts import Observer
     from dedupkit.recipe import Recipe
 
 app = typer.Typer(

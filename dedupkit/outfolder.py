@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from dedupkit._version import __version__
@@ -25,10 +26,10 @@ def claim(out: str | os.PathLike[str], source: Any, *, overwrite: bool) -> Folde
     UsageError
         It holds what is not ours, lies in the source or around it, or cannot be written.
     """
-    path = os.path.abspath(os.fspath(out))
+    path = Path(out).resolve()
     _check_apart(path, source)
-    folder = Folder(path)
-    if os.path.exists(path) and not os.path.isdir(path):
+    folder = Folder(str(path))
+    if path.exists() and not path.is_dir():
         raise UsageError(f"{out} is a file; name a folder for the output")
     names = folder.names()
     if names and not folder.exists(_MARK):
@@ -43,12 +44,12 @@ def claim(out: str | os.PathLike[str], source: Any, *, overwrite: bool) -> Folde
     return folder
 
 
-def _check_apart(path: str, source: Any) -> None:
+def _check_apart(path: Path, source: Any) -> None:
     """An output in its own source would be read as a source on the next run."""
     if not isinstance(source, (str, os.PathLike)) or "://" in os.fspath(source):
         return
-    read = os.path.abspath(os.fspath(source))
-    if path == read or path.startswith(read + os.sep):
+    read = Path(source).resolve()
+    if path.is_relative_to(read):
         raise UsageError(f"the output {path} lies in the source {read}; name a folder outside of it")
-    if read.startswith(path + os.sep):
+    if read.is_relative_to(path):
         raise UsageError(f"the source {read} lies in the output folder {path}; name a folder outside of it")

@@ -12,6 +12,7 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import fsspec
@@ -19,7 +20,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
 
 
 def digest(value: object) -> str:
@@ -81,21 +81,21 @@ class Folder:
             with filesystem.open(path, "wb") as handle:  # object stores publish an object when it is closed
                 yield handle
             return
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        beside = f"{path}.{os.getpid()}.partial"
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = place.with_name(f"{place.name}.{os.getpid()}.partial")
         try:
-            with open(beside, "wb") as handle:
+            with beside.open("wb") as handle:
                 yield handle
                 handle.flush()
                 if self.durable:
                     os.fsync(handle.fileno())
-            os.replace(beside, path)
+            beside.replace(place)
         except BaseException:
-            if os.path.exists(beside):
-                os.unlink(beside)
+            beside.unlink(missing_ok=True)
             raise
         if self.durable:
-            _flush_directory(os.path.dirname(path))
+            _flush_directory(place.parent)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a small file at once."""
@@ -121,7 +121,7 @@ class Folder:
             yield handle
 
 
-def _flush_directory(path: str) -> None:
+def _flush_directory(path: Path) -> None:
     if os.name == "nt":  # Windows has no handle for a directory; a rename there is durable by itself
         return
     handle = os.open(path, os.O_RDONLY)

@@ -91,9 +91,11 @@ def _decisions(
 ) -> pa.Table:
     """Decisions of one shard: unique or quarantined, but for the samples there is a verdict about."""
     positions = table["position"].to_numpy()
-    here = slice(*np.searchsorted(verdicts.positions, [positions[0], positions[-1] + np.uint64(1)])) if len(
-        positions
-    ) else slice(0, 0)
+    here = (
+        slice(*np.searchsorted(verdicts.positions, [positions[0], positions[-1] + np.uint64(1)]))
+        if len(positions)
+        else slice(0, 0)
+    )
     rows = np.searchsorted(positions, verdicts.positions[here])
     pick = np.full(len(positions), -1, dtype=np.int64)
     pick[rows] = np.arange(here.start, here.stop)

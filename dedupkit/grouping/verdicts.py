@@ -102,7 +102,7 @@ def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64
 
 
 def _rows(positions: NDArray[np.uint64], column: pa.ChunkedArray) -> NDArray[np.int64]:
-    return np.searchsorted(positions, column.to_numpy().astype(np.uint64))
+    return np.asarray(np.searchsorted(positions, column.to_numpy().astype(np.uint64)))
 
 
 def _best_member(picture: NDArray[np.int64], rank: NDArray[np.int64], pictures: int) -> NDArray[np.int64]:
@@ -142,5 +142,6 @@ def _evidence(near: pa.Table, pair: NDArray[np.int64], is_a: NDArray[Any]) -> pa
         None if end is None else seen_from[0 if this_is_a else 1].get(end, end)
         for end, this_is_a in zip(rows["trimmed"].to_pylist(), is_a.tolist(), strict=True)
     ]
-    columns = [rows["hamming_bits"].combine_chunks(), pa.array(orientation, pa.string()), pa.array(trimmed, pa.string())]
+    strings = [pa.array(values, pa.string()) for values in (orientation, trimmed)]
+    columns = [rows["hamming_bits"].combine_chunks(), *strings]
     return pa.StructArray.from_arrays(columns, fields=list(EVIDENCE), mask=pa.array(pair < 0))

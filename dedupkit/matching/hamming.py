@@ -130,10 +130,14 @@ def _owners(masks: list[int]) -> NDArray[np.int16]:
 
 def _fewer_bits(difference: NDArray[np.uint16], *, mirrored: bool) -> NDArray[np.uint16]:
     """The difference or, where chunks count as equal to their complements, the one of both with fewer bits."""
-    return np.where(np.bitwise_count(difference) > _CHUNK_BITS // 2, ~difference, difference) if mirrored else difference
+    if not mirrored:
+        return difference
+    return np.asarray(np.where(np.bitwise_count(difference) > _CHUNK_BITS // 2, ~difference, difference))
 
 
-def _first_found_in(difference: NDArray[Any], chunk: int, owner: NDArray[np.int16], *, turned: bool) -> NDArray[np.bool_]:
+def _first_found_in(
+    difference: NDArray[Any], chunk: int, owner: NDArray[np.int16], *, turned: bool
+) -> NDArray[np.bool_]:
     """Whether no earlier chunk finds the pair too."""
     earlier = difference.view(np.uint16)
     plain = earlier[:, : min(chunk, earlier.shape[1] // 4)]

@@ -56,4 +56,4 @@ def chance_pairs(layout: HashLayout, radius: int, samples: int, *, turned: bool)
     bits = _EFFECTIVE_BITS[layout]
     within = radius * bits // layout.bits
     share = sum(comb(bits, differing) for differing in range(within + 1)) / 2**bits
-    return share * samples * (samples - 1) / 2 * (8 if turned else 1)
+    return float(share * samples * (samples - 1) / 2 * (8 if turned else 1))

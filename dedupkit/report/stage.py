@@ -1,0 +1,92 @@
+"""The reporting stage: all decisions in, report.json and report.html out; set-level."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from dedupkit.parts import Part, make_parts, read_table, write_table
+from dedupkit.report.build import build_report
+from dedupkit.report.gallery import choose, thumbnail
+from dedupkit.sample import ROW_BITS
+from dedupkit.storage import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dedupkit.journey import Journey
+    from dedupkit.sources.base import Shard, Source
+    from dedupkit.storage import Folder
+
+STAGE = "thumbnails/1"
+_THUMBNAILS = pa.schema({"position": pa.uint64(), "image": pa.binary()})
+
+
+def report(
+    journey: Journey, out: Folder, *, source: str, recipe_toml: str, written: Mapping[str, int]
+) -> dict[str, Any]:
+    """Write ``report.json`` and ``report.html``.
+
+    Parameters
+    ----------
+    journey : Journey
+        The run, its decisions made.
+    out : Folder
+        The output folder.
+    source : str
+        The source in words.
+    recipe_toml : str
+        The resolved recipe.
+    written : mapping of str to int
+        Samples written by format.
+
+    Returns
+    -------
+    dict
+        The content of ``report.json``.
+    """
+    decisions = pa.concat_tables([journey.tables.decisions(number) for number in range(len(journey.shards))])
+    gallery = choose(decisions)
+    wanted = sorted(position for group in gallery for position in group.positions)
+    pictures = _thumbnails(journey, wanted)
+    built = build_report(
+        decisions, pictures, source=source, recipe_toml=recipe_toml, samples_written=written, gallery=gallery
+    )
+    out.write_bytes("report.html", built.to_html().encode())
+    out.write_json("report.json", built.to_json())
+    return built.to_json()
+
+
+def _thumbnails(journey: Journey, positions: Sequence[int]) -> dict[int, bytes]:
+    """Small pictures of the samples at some positions, out of the shards that hold them."""
+    rows: dict[int, list[int]] = {}
+    for position in positions:
+        rows.setdefault(position >> ROW_BITS, []).append(position & ((1 << ROW_BITS) - 1))
+    stage = journey.tables.stage("thumbnails")
+    parts = [
+        Part(
+            f"{number:05d}.parquet",
+            {"stage": STAGE, "shard": digest([journey.shards[number].identity]), "rows": digest(wanted)},
+            (number, journey.shards[number], wanted),
+        )
+        for number, wanted in rows.items()
+    ]
+    make_parts(
+        "thumbnails", stage, parts, partial(_thumbnail_part, source=journey.source), journey.engine, journey.observe
+    )
+    tables = [read_table(stage, part.name) for part in parts]
+    return {row["position"]: row["image"] for table in tables for row in table.to_pylist()}
+
+
+def _thumbnail_part(item: tuple[int, Shard, Sequence[int]], handle: IO[bytes], *, source: Source) -> dict[str, Any]:
+    """Thumbnails of some rows of a shard, which is read no further than the last of them."""
+    number, shard, rows = item
+    wanted, found = set(rows), []
+    for row, sample in enumerate(source.read(shard)):
+        if row in wanted and sample.image is not None and (picture := thumbnail(sample.image)):
+            found.append({"position": number << ROW_BITS | row, "image": picture})
+        if row >= rows[-1]:
+            break
+    return write_table(pa.Table.from_pylist(found, schema=_THUMBNAILS), handle)
