@@ -125,7 +125,7 @@ def clean(
     decisions = journey.decide(fingerprints, journey.match(fingerprints))
     for name in PUBLISHED:  # a reader sees a whole output or none
         folder.remove(name)
-    written = {kind: emit(journey, folder, decisions, kind) for kind in chosen.output.formats}
+    written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in chosen.output.formats}
     _publish_decisions(journey, folder)
     recipe_toml = chosen.dumps(dict(versions()))
     summary = report(journey, folder, source=_described(source), recipe_toml=recipe_toml, written=written)

@@ -32,6 +32,8 @@ class DemoResult:
         What was planted.
     found : mapping of str to int
         For each edit, how many copies stand in one group with their original.
+    missed : tuple of Planted
+        The copies that do not.
     named : mapping of str to Counter
         For each fault, the reasons (or notes) given for its samples.
     lost : tuple of str
@@ -44,6 +46,7 @@ class DemoResult:
 
     truth: DemoTruth
     found: Mapping[str, int]
+    missed: tuple[Planted, ...]
     named: Mapping[str, Counter[str]]
     lost: tuple[str, ...]
     summary: Mapping[str, Any]
@@ -52,7 +55,7 @@ class DemoResult:
     @property
     def planted(self) -> Counter[str]:
         """How many whole copies of each edit were planted."""
-        return Counter(sample.edit for sample in self.truth.samples if sample.edit in EDITS and not sample.fault)
+        return Counter(sample.edit for sample in self.truth.samples if sample.edit in EDITS)
 
     @property
     def planted_faults(self) -> Counter[str]:
@@ -78,7 +81,11 @@ class DemoResult:
         pictures = len({sample.group for sample in self.truth.samples})
         console = Console(file=io.StringIO(), width=100)
         with console.capture() as capture:
-            console.print(copies, faults)
+            console.print(copies)
+            if self.missed:
+                missed = ", ".join(f"{sample.key} ({sample.edit})" for sample in self.missed)
+                console.print(f"not found: {missed}; flat pictures are matched by their exact bytes only")
+            console.print(faults)
             console.print(f"{pictures} different pictures, {len(self.lost)} lost {', '.join(self.lost)}".rstrip())
             console.print(f"report: {self.report}", soft_wrap=True)
         return capture.get()
@@ -93,10 +100,10 @@ def example_images() -> Path:
         Where this installation has none.
     """
     package = Path(__file__).resolve().parent
-    for folder in (package.parent / "examples" / "data", package / "_demo_data"):
+    for folder in (package / "_demo_data", package.parent / "examples" / "data"):  # a wheel, a checkout
         if (folder / "metadata.jsonl").is_file():
             return folder
-    raise UsageError("this installation has no demo data; give a folder of images and metadata.jsonl with --data")
+    raise UsageError("this installation has no demo data; install dedupkit again from a wheel or a whole checkout")
 
 
 def run_demo(
@@ -136,23 +143,24 @@ def compare(truth: DemoTruth, decisions: pa.Table, summary: Mapping[str, Any], r
     """Hold decisions (in the schema of `dedupkit.sample.DECISIONS`) against the truth."""
     rows = {row["key"]: row for row in decisions.to_pylist()}
     originals = {sample.group: sample for sample in truth.samples if sample.edit == "original"}
-    found: Counter[str] = Counter()
+    copies = [sample for sample in truth.samples if sample.edit in EDITS]
+    missed = tuple(sample for sample in copies if not _share_a_group(sample, originals[sample.group], rows))
+    found = Counter(sample.edit for sample in copies) - Counter(sample.edit for sample in missed)
     named: dict[str, Counter[str]] = {fault: Counter() for fault in FAULTS}
-    kept: set[int] = set()
+    kept = {sample.group for sample in truth.samples if _row_of(sample, rows)["action"] == "keep"}
     for sample in truth.samples:
-        row = _row_of(sample, rows)
         if sample.fault:
-            named[sample.fault].update(_names_given(row))
-        elif sample.edit in EDITS:
-            original = _row_of(originals[sample.group], rows)
-            found[sample.edit] += row["group"] is not None and row["group"] == original["group"]
-        if row["action"] == "keep":
-            kept.add(sample.group)
+            named[sample.fault].update(_names_given(_row_of(sample, rows)))
     lost = tuple(sample.key for group, sample in originals.items() if group not in kept)
-    return DemoResult(truth, found, named, lost, summary, report)
+    return DemoResult(truth, found, missed, named, lost, summary, report)
 
 
 _ABSENT: Mapping[str, Any] = {"action": "absent", "reason": "absent", "group": None, "notes": ["absent"]}
+
+
+def _share_a_group(copy: Planted, original: Planted, rows: Mapping[str, Mapping[str, Any]]) -> bool:
+    group = _row_of(copy, rows)["group"]
+    return group is not None and group == _row_of(original, rows)["group"]
 
 
 def _row_of(sample: Planted, rows: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -54,7 +54,7 @@ class Fingerprints(_Part):
     Attributes
     ----------
     draft : bool
-        Decode JPEGs at reduced scale (at least 96 pixels a side) and greyscale: twice as fast, a few bits of each
+        Decode JPEGs at reduced scale (at least 88 pixels a side) and greyscale: twice as fast, a few bits of each
         hash move.  Without it pHash equals imagededup's and PDQ the reference code's, bit for bit.
     max_frame_range : int
         Largest spread, in levels of 0-255, of a row or column that still counts as part of a uniform frame.

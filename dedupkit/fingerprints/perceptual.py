@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -49,10 +51,24 @@ class PerceptualHashes:
     luminance_entropy: float
 
 
-def perceptual_hashes(
-    gray: NDArray[np.uint8] | NDArray[np.float32], full_height: int, full_width: int
-) -> PerceptualHashes:
-    """Hash a greyscale image that may have been decoded at a reduced scale.
+@dataclass(frozen=True, slots=True)
+class HashGrids:
+    """What is left of an image before it is transformed: all that its hashes depend on.
+
+    Attributes
+    ----------
+    pdq : ndarray of float32, shape (64, 64)
+        Luminance, filtered and decimated as PDQ does it.
+    phash : ndarray of float32, shape (32, 32)
+        Luminance, resampled with Lanczos' filter.
+    """
+
+    pdq: NDArray[np.float32]
+    phash: NDArray[np.float32]
+
+
+def hash_grids(gray: NDArray[np.uint8] | NDArray[np.float32], full_height: int, full_width: int) -> HashGrids:
+    """Reduce a greyscale image, which may have been decoded at a reduced scale, to the grids that are hashed.
 
     Parameters
     ----------
@@ -63,24 +79,43 @@ def perceptual_hashes(
 
     Returns
     -------
-    PerceptualHashes
+    HashGrids
+    """
+    height, width = gray.shape
+    rows, columns = _filters(full_height, height), _filters(full_width, width)
+    half = rows @ gray.astype(np.float32)
+    return HashGrids(half[:_PDQ_GRID] @ columns[:_PDQ_GRID].T, half[_PDQ_GRID:] @ columns[_PDQ_GRID:].T)
+
+
+def hash_all(grids: Sequence[HashGrids]) -> list[PerceptualHashes]:
+    """Hash many images at once; each as if it were alone.
 
     Notes
     -----
     PDQ follows Meta's "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm" (2019); at full
     scale its bits equal those of the reference code.  pHash follows imagededup's ``PHash``.
     """
-    height, width = gray.shape
-    rows, columns = _filters(full_height, height), _filters(full_width, width)
-    half = rows @ gray.astype(np.float32)
-    grid = half[:_PDQ_GRID] @ columns[:_PDQ_GRID].T
-    thumbnail = half[_PDQ_GRID:] @ columns[_PDQ_GRID:].T
-    return PerceptualHashes(
-        phash=_phash_of_thumbnail(np.clip(np.rint(thumbnail), 0, 255)),
-        pdq=_pdq_of_grid(grid),
-        pdq_quality=_pdq_quality(grid),
-        luminance_entropy=_luminance_entropy(grid),
-    )
+    if not grids:
+        return []
+    large = np.stack([each.pdq for each in grids])
+    small = np.stack([each.phash for each in grids])
+    return [
+        PerceptualHashes(int.from_bytes(phash.tobytes(), "big"), pdq.tobytes(), quality, entropy)
+        for phash, pdq, quality, entropy in zip(
+            _phash_of(np.clip(np.rint(small), 0, 255)),
+            _pdq_of(large),
+            _pdq_quality(large).tolist(),
+            _luminance_entropy(large).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def perceptual_hashes(
+    gray: NDArray[np.uint8] | NDArray[np.float32], full_height: int, full_width: int
+) -> PerceptualHashes:
+    """Hash one greyscale image; parameters are those of `hash_grids`."""
+    return hash_all([hash_grids(gray, full_height, full_width)])[0]
 
 
 def phash_of_image(image: Image.Image) -> int:
@@ -94,65 +129,89 @@ def phash_of_image(image: Image.Image) -> int:
     from PIL import Image
 
     thumbnail = image.resize((_PHASH_GRID, _PHASH_GRID), Image.Resampling.LANCZOS).convert("L")
-    return _phash_of_thumbnail(np.asarray(thumbnail, dtype=np.float32))
+    return int.from_bytes(_phash_of(np.asarray(thumbnail, dtype=np.float32)[None]).tobytes(), "big")
 
 
-def _phash_of_thumbnail(thumbnail: NDArray[np.float32]) -> int:
+def _phash_of(thumbnails: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Hashes of thumbnails of shape (n, 32, 32): shape (n, 8)."""
     transform = _dct(8, _PHASH_GRID, first=0)
-    coefficients = (transform @ thumbnail.astype(np.float64) @ transform.T).ravel()
-    bits = coefficients >= np.partition(coefficients[1:], 31)[31]  # the median of 63, without the DC term
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    coefficients = (transform @ thumbnails.astype(np.float64) @ transform.T).reshape(-1, 64)
+    median = np.partition(coefficients[:, 1:], 31, axis=1)[:, 31:32]  # of 63, without the DC term
+    return np.packbits(coefficients >= median, axis=1)
 
 
-def _pdq_of_grid(grid: NDArray[np.float32]) -> bytes:
+def _pdq_of(grids: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Hashes of grids of shape (n, 64, 64): shape (n, 32)."""
     transform = _dct(16, _PDQ_GRID, first=1).astype(np.float32)
-    coefficients = (transform @ grid @ transform.T).ravel()
-    median = np.partition(coefficients, 127)[127]
-    return np.packbits((coefficients > median)[::-1]).tobytes()
+    coefficients = (transform @ grids @ transform.T).reshape(-1, PDQ_BITS)
+    median = np.partition(coefficients, 127, axis=1)[:, 127:128]
+    return np.packbits((coefficients > median)[:, ::-1], axis=1)
 
 
-def _pdq_quality(grid: NDArray[np.float32]) -> int:
-    scaled = grid * np.float32(100 / 255)
-    gradient = np.abs(np.trunc(scaled[1:] - scaled[:-1])).sum() + np.abs(np.trunc(scaled[:, 1:] - scaled[:, :-1])).sum()
-    return min(100, int(gradient / 90))
+def _pdq_quality(grids: NDArray[np.float32]) -> NDArray[np.int64]:
+    scaled = grids * np.float32(100 / 255)
+    down, across = scaled[:, 1:] - scaled[:, :-1], scaled[:, :, 1:] - scaled[:, :, :-1]
+    gradient = sum(np.abs(np.trunc(steps)).sum(axis=(1, 2), dtype=np.float64) for steps in (down, across))
+    return np.asarray(np.minimum(100, gradient / 90), dtype=np.int64)
 
 
-def _luminance_entropy(grid: NDArray[np.float32]) -> float:
-    levels = np.clip(grid, 0, 255).astype(np.uint8).ravel() >> 3
-    counts = np.bincount(levels, minlength=32)
-    shares = counts[counts > 0] / levels.size
-    return max(0.0, float(-(shares * np.log2(shares)).sum()))
+def _luminance_entropy(grids: NDArray[np.float32]) -> NDArray[np.float64]:
+    levels = np.clip(grids, 0, 255).astype(np.int64).reshape(len(grids), -1) >> 3
+    numbered = levels + 32 * np.arange(len(grids))[:, None]
+    shares = np.bincount(numbered.ravel(), minlength=32 * len(grids)).reshape(-1, 32) / levels.shape[1]
+    return np.asarray(np.abs((shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)))
 
 
 @lru_cache(maxsize=_SIZES_CACHED)
 def _filters(full: int, reduced: int) -> NDArray[np.float32]:
-    """PDQ's filter-and-decimate matrix over pHash's Lanczos one, for an axis of `full` pixels seen as `reduced`."""
-    both = np.concatenate([_pdq_filter(full), _lanczos_filter(full)])
-    if full != reduced:
-        starts = np.searchsorted(np.arange(full) * reduced // full, np.arange(reduced))
-        both = np.add.reduceat(both, starts, axis=1)
-    return both.astype(np.float32)
+    """PDQ's filter-and-decimate matrix over pHash's Lanczos one, for an axis of `full` pixels seen as `reduced`.
+
+    Both are sparse, so the weights of single pixels are computed and summed up where they fall.
+    """
+    pdq, lanczos = _pdq_weights(full), _lanczos_weights(full)
+    return np.concatenate([_summed(*pdq, _PDQ_GRID, full, reduced), _summed(*lanczos, _PHASH_GRID, full, reduced)])
 
 
-def _pdq_filter(full: int) -> NDArray[np.float64]:
-    """Two passes of PDQ's box filter, then every 1/64th row: shape (64, full)."""
+def _summed(
+    pixels: NDArray[np.int64], weights: NDArray[np.float64], rows: int, full: int, reduced: int
+) -> NDArray[np.float32]:
+    """The matrix of shape (rows, reduced) of weights of shape (rows, n) for the pixels they belong to."""
+    places = np.arange(rows)[:, None] * reduced + np.clip(pixels, 0, full - 1) * reduced // full
+    matrix = np.bincount(places.ravel(), weights.ravel(), minlength=rows * reduced)
+    return matrix.reshape(rows, reduced).astype(np.float32)
+
+
+def _pdq_weights(full: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Two passes of PDQ's box filter, then 64 rows of the result.
+
+    A pass averages from `left` pixels before to `right` after, or as many as there are at the edges.
+    """
     window = (full + 2 * _PDQ_GRID - 1) // (2 * _PDQ_GRID)
-    reach_right = (window + 2) // 2 - 1
-    reach_left = window - reach_right - 1
-    at = np.arange(full)
-    box = ((at >= at[:, None] - reach_left) & (at <= at[:, None] + reach_right)).astype(np.float64)
-    box /= box.sum(axis=1, keepdims=True)
+    right = (window + 2) // 2 - 1
+    left = window - right - 1
     kept = ((np.arange(_PDQ_GRID) + 0.5) * full / _PDQ_GRID).astype(int)
-    return np.asarray(box[kept] @ box)
+    reach = np.arange(-left, right + 1)
+    second = (kept[:, None] + reach)[:, :, None]
+    first = second + reach
+    inside = (second >= 0) & (second < full) & (first >= 0) & (first < full)
+    weights = inside / (_covered(kept, left, right, full)[:, None, None] * _covered(second, left, right, full))
+    return first.reshape(_PDQ_GRID, -1), weights.reshape(_PDQ_GRID, -1)
 
 
-def _lanczos_filter(full: int) -> NDArray[np.float64]:
-    """Pillow's Lanczos resampling to 32 pixels: shape (32, full)."""
+def _covered(at: NDArray[np.int64], left: int, right: int, full: int) -> NDArray[np.int64]:
+    """How many pixels the filter averages over at each place; 1 outside the image."""
+    return np.asarray(np.maximum(np.minimum(at + right, full - 1) - np.maximum(at - left, 0) + 1, 1))
+
+
+def _lanczos_weights(full: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pillow's Lanczos resampling to 32 pixels."""
     scale = max(full / _PHASH_GRID, 1.0)
-    centres = (np.arange(_PHASH_GRID) + 0.5) * full / _PHASH_GRID
-    offsets = (np.arange(full) + 0.5 - centres[:, None]) / scale
-    weights = np.where(np.abs(offsets) < 3, np.sinc(offsets) * np.sinc(offsets / 3), 0.0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+    centres = (np.arange(_PHASH_GRID)[:, None] + 0.5) * full / _PHASH_GRID
+    pixels = np.floor(centres - 3 * scale).astype(int) + np.arange(int(6 * scale) + 2)
+    offsets = (pixels + 0.5 - centres) / scale
+    inside = (np.abs(offsets) < 3) & (pixels >= 0) & (pixels < full)
+    weights = np.sinc(offsets) * np.sinc(offsets / 3) * inside
+    return pixels, weights / weights.sum(axis=1, keepdims=True)
 
 
 @lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +14,24 @@ import pyarrow as pa
 from dedupkit.fields import FieldTypes
 from dedupkit.fingerprints.decode import decode
 from dedupkit.fingerprints.frame import trim_frame
-from dedupkit.fingerprints.perceptual import PerceptualHashes, perceptual_hashes, phash_of_image
-from dedupkit.sample import FINGERPRINTS, Fault, Note, Reason, Sample, position
+from dedupkit.fingerprints.perceptual import hash_all, hash_grids, phash_of_image
+from dedupkit.sample import FINGERPRINTS, Fault, Note, Reason, position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from dedupkit.fingerprints.decode import Decoded
+    from dedupkit.fingerprints.perceptual import HashGrids, PerceptualHashes
     from dedupkit.recipe import Recipe
+    from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
 STAGE = "fingerprints/1"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
 _BATCH = 32
+_MIN_INNER_SIDE = 32  # pixels at full scale; the hash of less does not tell a sign from its mirror image
+
+Row = tuple[Any, ...]
 
 
 def fingerprint_shard(
@@ -55,7 +61,7 @@ def fingerprint_shard(
     number, shard = numbered
     declared = source.fields(shard) if with_fields else None
     types = FieldTypes()
-    rows: list[tuple[Any, ...]] = []
+    rows: list[Row] = []
     for sample, row in _in_order(source.read(shard), recipe, threads):
         rows.append((position(number, len(rows)), sample.key, shard.name, *row))
         if with_fields and declared is None:
@@ -69,73 +75,91 @@ def fingerprint_shard(
     return table.replace_schema_metadata({FIELDS_KEY: fields.serialize().to_pybytes()})
 
 
-def _in_order(samples: Iterator[Sample], recipe: Recipe, threads: int) -> Iterator[tuple[Sample, tuple[Any, ...]]]:
-    """Each sample, without its image, and the rest of its row; at most a few batches are under way."""
+def _in_order(samples: Iterator[Sample], recipe: Recipe, threads: int) -> Iterator[tuple[Sample, Row]]:
+    """Each sample and the rest of its row; at most a few batches are under way."""
+    batches = iter(lambda: list(islice(samples, _BATCH)), [])
     if threads == 1:
-        for sample in samples:
-            yield sample, fingerprint(sample, recipe)
+        for batch in batches:
+            yield from zip(batch, fingerprint_batch(batch, recipe), strict=True)
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="dedupkit") as pool:
-        waiting: deque[Future[list[tuple[Sample, tuple[Any, ...]]]]] = deque()
-        while True:
-            batch = list(islice(samples, _BATCH))
-            if batch:
-                waiting.append(pool.submit(_fingerprint_batch, batch, recipe))
-            if not waiting:
-                return
-            if not batch or len(waiting) > 2 * threads:
-                yield from waiting.popleft().result()
+        waiting: deque[tuple[list[Sample], Future[list[Row]]]] = deque()
+        for batch in batches:
+            waiting.append((batch, pool.submit(fingerprint_batch, batch, recipe)))
+            if len(waiting) > 2 * threads:
+                yield from _finished(waiting)
+        while waiting:
+            yield from _finished(waiting)
 
 
-def _fingerprint_batch(batch: Iterable[Sample], recipe: Recipe) -> list[tuple[Sample, tuple[Any, ...]]]:
-    return [(sample, fingerprint(sample, recipe)) for sample in batch]
+def _finished(waiting: deque[tuple[list[Sample], Future[list[Row]]]]) -> Iterator[tuple[Sample, Row]]:
+    batch, rows = waiting.popleft()
+    return zip(batch, rows.result(), strict=True)
 
 
-def fingerprint(sample: Sample, recipe: Recipe) -> tuple[Any, ...]:
-    """The row of one sample in the fingerprints' schema, from column ``sha256`` on."""
+def fingerprint_batch(batch: Sequence[Sample], recipe: Recipe) -> list[Row]:
+    """The rows of some samples in the fingerprints' schema, from column ``sha256`` on.
+
+    Images are decoded one after the other, and their hashes finished together, which is quicker.
+    """
+    looked_at = [_look_at(sample, recipe) for sample in batch]
+    grids = [grid for seen in looked_at if isinstance(seen, _Seen) for grid in (seen.whole, seen.inner) if grid]
+    hashes = iter(hash_all(grids))
+    return [
+        _row(sample, seen, hashes) if isinstance(seen, _Seen) else _faulty_row(sample, seen)
+        for sample, seen in zip(batch, looked_at, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An image after its one decode, its pixels already let go."""
+
+    decoded: Decoded
+    whole: HashGrids
+    inner: HashGrids | None
+    phash: int | None
+
+
+def _look_at(sample: Sample, recipe: Recipe) -> _Seen | Fault:
     if sample.image is None:
-        fault = sample.fault or Fault(Reason.MISSING_IMAGE, "the source has no image for this sample")
-        return _row(sample, None, fault)
+        return sample.fault or Fault(Reason.MISSING_IMAGE, "the source has no image for this sample")
     decoded = decode(sample.image, recipe.limits, draft=recipe.fingerprints.draft)
     if isinstance(decoded, Fault):
-        return _row(sample, hashlib.sha256(sample.image).digest(), decoded)
-    full, trimmed = _hashes(decoded, recipe.fingerprints.max_frame_range)
-    notes = [*sample.notes, Note.ANIMATED] if decoded.animated else list(sample.notes)
+        return decoded
+    whole = hash_grids(decoded.gray, decoded.height, decoded.width)
+    inner = _inner_grids(decoded, recipe.fingerprints.max_frame_range)
+    phash = None if decoded.rgb is None else phash_of_image(decoded.rgb)  # full scale: pHash as imagededup takes it
+    return _Seen(decoded.without_pixels(), whole, inner, phash)
+
+
+def _inner_grids(decoded: Decoded, max_frame_range: int) -> HashGrids | None:
+    """Grids of what is inside a uniform frame, if there is one."""
+    gray = decoded.gray
+    inner = trim_frame(gray, max_frame_range)
+    if inner is None:
+        return None
+    height = max(inner.shape[0], round(inner.shape[0] * decoded.height / gray.shape[0]))
+    width = max(inner.shape[1], round(inner.shape[1] * decoded.width / gray.shape[1]))
+    return hash_grids(inner, height, width) if min(height, width) >= _MIN_INNER_SIDE else None
+
+
+def _row(sample: Sample, seen: _Seen, hashes: Iterator[PerceptualHashes]) -> Row:
+    image, decoded, whole = sample.image or b"", seen.decoded, next(hashes)
+    inner = next(hashes) if seen.inner else None
+    phash = whole.phash if seen.phash is None else seen.phash
     return (
-        hashlib.sha256(sample.image).digest(),
-        *_columns(full),
-        *(_columns(trimmed) if trimmed else (None, None, None, None)),
-        decoded.width,
-        decoded.height,
-        decoded.format,
-        len(sample.image),
-        sample.caption,
-        None,
-        None,
-        notes,
+        hashlib.sha256(image).digest(),
+        *(phash, whole.pdq, whole.pdq_quality, whole.luminance_entropy),
+        *((inner.phash, inner.pdq, inner.pdq_quality, inner.luminance_entropy) if inner else (None,) * 4),
+        *(decoded.width, decoded.height, decoded.format, len(image), sample.caption),
+        *(None, None),
+        [*sample.notes, Note.ANIMATED] if decoded.animated else list(sample.notes),
     )
 
 
-def _row(sample: Sample, sha256: bytes | None, fault: Fault) -> tuple[Any, ...]:
+def _faulty_row(sample: Sample, fault: Fault) -> Row:
+    sha256 = None if sample.image is None else hashlib.sha256(sample.image).digest()
     size = None if sample.image is None else len(sample.image)
-    nothing = (None,) * 8
     facts = (None, None, None, size, sample.caption)
-    return (sha256, *nothing, *facts, fault.reason.value, fault.detail, list(sample.notes))
-
-
-def _columns(hashes: PerceptualHashes) -> tuple[int, bytes, int, float]:
-    return hashes.phash, hashes.pdq, hashes.pdq_quality, hashes.luminance_entropy
-
-
-def _hashes(decoded: Decoded, max_frame_range: int) -> tuple[PerceptualHashes, PerceptualHashes | None]:
-    """Hashes of the image and, if it has a uniform frame, of what is inside."""
-    gray = decoded.gray
-    full = perceptual_hashes(gray, decoded.height, decoded.width)
-    if decoded.rgb is not None:  # a full decode was asked for: pHash as imagededup takes it
-        full = PerceptualHashes(phash_of_image(decoded.rgb), full.pdq, full.pdq_quality, full.luminance_entropy)
-    inner = trim_frame(gray, max_frame_range)
-    if inner is None:
-        return full, None
-    height = max(inner.shape[0], round(inner.shape[0] * decoded.height / gray.shape[0]))
-    width = max(inner.shape[1], round(inner.shape[1] * decoded.width / gray.shape[1]))
-    return full, perceptual_hashes(inner, height, width)
+    return (sha256, *(None,) * 8, *facts, fault.reason.value, fault.detail, list(sample.notes))

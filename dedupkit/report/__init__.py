@@ -1,0 +1,1 @@
+"""What a run did: report.json for machines, report.html for people."""

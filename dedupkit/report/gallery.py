@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _QUALITY = 80
+_ORIENTATION_TAG = 0x0112
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,11 @@ def choose(decisions: pa.Table, max_groups: int = 24, max_members: int = 8) -> l
     counted = grouped.group_by("group").aggregate([("position", "count"), ("position", "min")])
     largest = counted.sort_by([("position_count", "descending"), ("position_min", "ascending")]).slice(0, max_groups)
     return [
-        GalleryGroup(group=row["group"], members_total=row["position_count"], members=_members(grouped, row["group"], max_members))
+        GalleryGroup(
+            group=row["group"],
+            members_total=row["position_count"],
+            members=_members(grouped, row["group"], max_members),
+        )
         for row in largest.to_pylist()
     ]
 
@@ -99,7 +104,7 @@ def _members(grouped: pa.Table, group: int, max_members: int) -> tuple[GalleryMe
     ordered = rows.append_column("kept", kept).sort_by([("kept", "descending"), ("position", "ascending")])
     names = ["position", "key", "shard", "kept", "kept_key", "tier", "evidence"]
     shown = ordered.select(names).slice(0, max_members).to_pylist()
-    return tuple(GalleryMember(**row, **(row.pop("evidence") or {})) for row in shown)
+    return tuple(GalleryMember(**(row.pop("evidence") or {}), **row) for row in shown)
 
 
 def thumbnail(image: bytes, side: int = 128) -> bytes | None:
@@ -117,19 +122,50 @@ def thumbnail(image: bytes, side: int = 128) -> bytes | None:
     bytes or None
         None where the image cannot be decoded.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
             opened.draft("RGB", (side, side))  # a JPEG is decoded at the smallest scale that is no smaller
-            small = _on_white(opened)
+            orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
+            small = _true_colour(opened)
             small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-            small.info.clear()  # comments and profiles would be written again
-            if "exif" in opened.info:
-                small = ImageOps.exif_transpose(_with_orientation(small, opened))
-                small.info.clear()
+            upright = _on_white(_upright(small, orientation))
+            upright.info.clear()  # comments and profiles would be written again
             buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+            upright.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
             return buffer.getvalue()
     except Exception:  # noqa: BLE001 - decoders of hostile bytes raise whatever they like; a picture is not vital
         return None
+
+
+def _true_colour(image: Image.Image) -> Image.Image:
+    """The image in a mode that can be scaled smoothly."""
+    if image.mode.startswith("I"):  # 16 bits a sample, which Pillow would clip to 8
+        return image.point(lambda level: level / 257, "L" if image.mode == "I;16" else None).convert("RGB")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    from PIL import Image
+
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    return white.convert("RGB")

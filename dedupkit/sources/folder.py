@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dedupkit.errors import UsageError
 from dedupkit.sample import Fault, Note, Reason, Sample
 from dedupkit.sources.base import Shard
-from dedupkit.sources.captions import caption_of_file
+from dedupkit.sources.captions import caption_of_file, utf8_text
 from dedupkit.sources.listing import Entry, error_text, is_image_name, list_folder, public
 from dedupkit.sources.metadata import METADATA_NAMES, Metadata, Row, parse_metadata
 from dedupkit.storage import digest
@@ -88,21 +88,22 @@ class FolderSource:
         UsageError
             If the folder cannot be listed.
         """
-        return [Shard(pictures[0].key, digest(pictures), tuple(pictures)) for pictures in _cut(self._pictures())]
+        return [
+            Shard(utf8_text(pictures[0].key)[0], digest(pictures), tuple(pictures))
+            for pictures in _cut(self._pictures())
+        ]
 
-    def fields(self, shard: Shard) -> pa.Schema | None:  # noqa: ARG002
+    def fields(self, shard: Shard) -> pa.Schema | None:
         """None: what metadata files hold has no declared types."""
         return None
 
     def read(self, shard: Shard) -> Iterator[Sample]:
-        """Stream the images of one range."""
+        """Stream the images of one range; from a remote filesystem, up to 32 files or 64 MiB at once."""
         pictures: tuple[Picture, ...] = shard.location
-        if self.filesystem is None:
-            return (self._sample(picture, self._contents([picture])) for picture in pictures)
-        batches = _batches(picture._replace(fault=self._fault(picture)) for picture in pictures)
-        return (
-            self._sample(picture, found) for batch in batches for found in [self._contents(batch)] for picture in batch
-        )
+        for batch in ([picture] for picture in pictures) if self.filesystem is None else _batches(pictures):
+            contents = self._contents(batch)
+            for picture in batch:
+                yield self._sample(picture, contents)
 
     def has_images(self) -> bool:
         """Whether there is any image; stops at the first."""
@@ -125,7 +126,8 @@ class FolderSource:
             if is_image_name(name) or name in named or name.endswith("/")
         ]
         pictures += [_missing(name, row) for name, row in named.items() if name not in entries]
-        return sorted(picture for picture in pictures if self.names is None or picture.key in self.names)
+        chosen = (picture for picture in pictures if self.names is None or picture.key in self.names)
+        return sorted(chosen, key=lambda picture: picture.key)
 
     def _metadata(self, entries: dict[str, Entry]) -> dict[str, Metadata]:
         """Metadata by folder; where a folder has both kinds, the first of `METADATA_NAMES` counts."""
@@ -164,7 +166,7 @@ class FolderSource:
         fault, image = self._fault(picture), contents.get(picture.key)
         if isinstance(image, BaseException):
             fault, image = Fault(Reason.UNREADABLE_FILE, error_text(image)), None
-        return Sample(picture.key, image, caption, row.fields, fault, notes)
+        return Sample(utf8_text(picture.key)[0], image, caption, row.fields, fault, notes)
 
     def _unlistable(self, error: OSError) -> UsageError:
         return UsageError(f"{public(self.root)} cannot be listed: {error_text(error)}; check its name and permissions")

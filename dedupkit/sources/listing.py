@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 IMAGE_EXTENSIONS = frozenset(
-    "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff avif avifs heic heif jp2 j2k jpx jxl"
-    " ppm pgm pbm pnm ico tga qoi".split()
+    {
+        *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif", "avifs"),
+        *("heic", "heif", "jp2", "j2k", "jpx", "jxl", "ppm", "pgm", "pbm", "pnm", "ico", "tga", "qoi"),
+    }
 )
 _BUFFER_BYTES = 1 << 20
 _MAX_DETAIL = 300

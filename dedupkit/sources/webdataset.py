@@ -82,36 +82,41 @@ class _Group:
 
     def add(self, member: Member, ending: str, max_bytes: int) -> None:
         self.held_bytes += _MEMBER_OVERHEAD
-        room = max_bytes if is_image_name(ending) and not self._has_image() else max_bytes - self.held_bytes
-        if ending in self.members:
-            return
+        first_image = _is_image(ending) and not any(map(_is_image, self.members))
+        room = max_bytes if first_image else max_bytes - self.held_bytes
         if not member.is_file:
             self.no_files.append(ending)
         elif member.byte_size > room:
             self.too_large[ending] = member.byte_size
         else:
             self.members[ending] = member.take()
-            self.held_bytes += 0 if is_image_name(ending) else member.byte_size
+            self.held_bytes += 0 if first_image else member.byte_size
 
-    def _has_image(self) -> bool:
-        return any(map(is_image_name, self.members))
+    def has(self, ending: str) -> bool:
+        return ending in self.members or ending in self.too_large or ending in self.no_files
 
 
 def _groups(members: Iterator[Member], max_bytes: int) -> Iterator[_Group]:
-    """Consecutive members that share a name up to the first dot of its last part, as webdataset has it."""
+    """Consecutive members that share a name up to the first dot of its last part, as webdataset has it.
+
+    A member that the sample has already starts another sample of the same name.  Where the tar turns out to be
+    damaged, the sample at hand is given only if it has all that the one before it had: else it is half of one.
+    """
     group: _Group | None = None
+    expected: set[str] | None = None
     try:
         for member in members:
             prefix, ending = _split(member.name)
             if member.is_folder or not ending:
                 continue
-            if group is None or group.prefix != prefix:
+            if group is None or group.prefix != prefix or group.has(ending):
                 if group is not None:
                     yield group
+                    expected = set(group.members)
                 group = _Group(prefix)
             group.add(member, ending, max_bytes)
     except DamagedTarError as error:
-        if group is not None and error.complete:
+        if group is not None and (error.complete if expected is None else expected <= set(group.members)):
             yield group
         raise
     if group is not None:
@@ -128,8 +133,8 @@ def _sample(group: _Group, options: SourceOptions, max_bytes: int, json_expected
     fields: dict[str, Any] = dict(group.members)
     key, _ = utf8_text(group.prefix.encode("utf-8", "surrogateescape"))
     entries, notes = _entries(fields.pop("json", None), json_expected)
-    if group.too_large:
-        notes = (*notes, Note.METADATA_INVALID) if not _only_images(group.too_large) else notes
+    if not all(map(_is_image, group.too_large)):
+        notes = (*notes, Note.METADATA_INVALID)
     image_name = options.image_column or _image_name([*group.members, *group.too_large, *group.no_files])
     image = fields.pop(image_name, None) if image_name else None
     caption, caption_notes, taken = _caption(fields, entries, options.caption_column)
@@ -159,7 +164,7 @@ def _entries(data: bytes | None, expected: bool) -> tuple[dict[str, Any], tuple[
 
 def _image_name(endings: list[str]) -> str | None:
     """The first image; one with a plain extension goes before ``seg.png`` and the like, which belong to it."""
-    images = [ending for ending in endings if is_image_name(f".{ending}")]
+    images = [ending for ending in endings if _is_image(ending)]
     return next((ending for ending in images if "." not in ending), images[0] if images else None)
 
 
@@ -167,9 +172,9 @@ def _caption(
     fields: dict[str, Any], entries: dict[str, Any], column: str | None
 ) -> tuple[str | None, tuple[Note, ...], str | None]:
     """Caption, notes, and the JSON entry that it was; takes the member that it was out of `fields`."""
-    for name in (column,) if column else _CAPTION_MEMBERS:
-        if name in fields:
-            return *caption_of_file(fields.pop(name)), None
+    for member in (column,) if column else _CAPTION_MEMBERS:
+        if member in fields:
+            return *caption_of_file(fields.pop(member)), None
     name = column or caption_name(entries)
     value = entries.get(name) if name else None
     return *caption_of(value), None if isinstance(value, list) else name
@@ -184,8 +189,8 @@ def _fault(name: str | None, group: _Group, max_bytes: int) -> Fault:
     return Fault(Reason.MISSING_IMAGE, utf8_text(f"no image among its members {held}".rstrip())[0])
 
 
-def _only_images(endings: dict[str, int]) -> bool:
-    return all(is_image_name(f".{ending}") for ending in endings)
+def _is_image(ending: str) -> bool:
+    return is_image_name(f".{ending}")
 
 
 def _shard_name(name: str) -> str:

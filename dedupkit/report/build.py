@@ -1,0 +1,216 @@
+"""The report of a run: report.json for machines and report.html for people, out of the same content."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dedupkit._version import __version__
+from dedupkit.fields.values import utf8
+from dedupkit.report.summary import summarise
+from dedupkit.report.words import NOTES, REASONS, evidence
+from dedupkit.sample import Action, Note, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from dedupkit.report.gallery import GalleryGroup, GalleryMember
+    from dedupkit.report.summary import Summary
+
+_HASH_BITS = {"pdq": 256, "phash": 64}
+_SIZE_RANGES = ((2, 2), (3, 3), (4, 4), (5, 9), (10, 99), (100, None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run did.
+
+    Attributes
+    ----------
+    summary : Summary
+        The counts.
+    source : str
+        The source in words.
+    recipe_toml : str
+        The recipe with every default.
+    written : mapping of str to int
+        Samples written by format.
+    gallery : tuple of GalleryGroup
+        The largest groups.
+    thumbnails : mapping of int to bytes
+        JPEG by position; where one is missing, a blank is shown.
+    version : str
+        dedupkit's.
+    """
+
+    summary: Summary
+    source: str
+    recipe_toml: str
+    written: Mapping[str, int]
+    gallery: tuple[GalleryGroup, ...]
+    thumbnails: Mapping[int, bytes]
+    version: str = __version__
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``report.json``: the same for the same source and recipe, no times in it."""
+        return {
+            "samples": dict(self.summary.samples),
+            "reasons": dict(self.summary.reasons),
+            "notes": dict(self.summary.notes),
+            "groups": self.summary.groups,
+            "tiers": dict(self.summary.tiers),
+            "quarantined": [dict(sample) for sample in self.summary.quarantined],
+            "largest_groups": [self._group(group) for group in self.gallery],
+            "recipe": self.recipe_toml,
+            "source": self.source,
+            "written": dict(self.written),
+            "version": self.version,
+        }
+
+    def to_html(self) -> str:
+        """The content of ``report.html``: one page that loads nothing from elsewhere."""
+        import jinja2
+
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("dedupkit.report"),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )
+        environment.filters["number"] = "{:,}".format
+        environment.filters["share"] = _share
+        style = environment.loader.get_source(environment, "report.css")[0] if environment.loader else ""
+        # the page may hold this style and data: images, and nothing that a caption might smuggle in
+        style_digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        return environment.get_template("report.html.j2").render(
+            report=self,
+            samples=self.summary.samples,
+            groups=self.summary.groups,
+            style=style,
+            style_digest=style_digest,
+            bar=_bar(self.summary),
+            reasons=_reasons(self.summary),
+            notes=[(count, NOTES[Note(note)]) for note, count in self.summary.notes.items() if count],
+            sizes=_size_ranges(self.summary),
+            gallery=[(group, [self._shown(member) for member in group.members]) for group in self.gallery],
+            reason_words={reason.value: words[0] for reason, words in REASONS.items()},
+        )
+
+    @property
+    def hash_bits(self) -> int:
+        """Bits of the perceptual hash that the recipe compares."""
+        try:
+            return _HASH_BITS[tomllib.loads(self.recipe_toml)["matching"]["hash"]]
+        except (tomllib.TOMLDecodeError, KeyError, TypeError):
+            return _HASH_BITS["pdq"]
+
+    def _group(self, group: GalleryGroup) -> dict[str, Any]:
+        members = [
+            {
+                "key": member.key,
+                "shard": member.shard,
+                "kept": member.kept,
+                "kept_key": member.kept_key,
+                "evidence": None if member.kept else evidence(member, self.hash_bits),
+            }
+            for member in group.members
+        ]
+        return {"group": group.group, "size": group.members_total, "members": members}
+
+    def _shown(self, member: GalleryMember) -> tuple[GalleryMember, str | None, str]:
+        """A member, its picture as a data: URI, and the words below it."""
+        image = self.thumbnails.get(member.position)
+        uri = None if image is None else f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"
+        return member, uri, "" if member.kept else evidence(member, self.hash_bits)
+
+
+def build_report(
+    decisions: pa.Table,
+    thumbnails: Mapping[int, bytes],
+    *,
+    source: str,
+    recipe_toml: str,
+    samples_written: Mapping[str, int],
+    gallery: Sequence[GalleryGroup],
+) -> Report:
+    """Make the report of a run.
+
+    Parameters
+    ----------
+    decisions : pyarrow.Table
+        In the schema of `dedupkit.sample.DECISIONS`.
+    thumbnails : mapping of int to bytes
+        What `dedupkit.report.gallery.thumbnail` made, by position.
+    source : str
+        The source in words, without secrets.
+    recipe_toml : str
+        The resolved recipe.
+    samples_written : mapping of str to int
+        Samples by output format.
+    gallery : sequence of GalleryGroup
+        What `dedupkit.report.gallery.choose` picked.
+
+    Raises
+    ------
+    RunError
+        The decisions do not add up; see `dedupkit.report.summary.summarise`.
+    """
+    return Report(
+        summary=summarise(decisions),
+        source=utf8(source),  # a path need not be text
+        recipe_toml=utf8(recipe_toml),
+        written=dict(samples_written),
+        gallery=tuple(gallery),
+        thumbnails=dict(thumbnails),
+    )
+
+
+def _share(count: int, total: int) -> str:
+    percent = 100 * count / total if total else 0.0
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    return "> 99.9 %" if 99.9 < percent < 100 else f"{percent:.1f} %"
+
+
+def _bar(summary: Summary) -> list[dict[str, Any]]:
+    """What happened to the samples as segments of one bar, in parts of 1000."""
+    reasons = summary.reasons
+    segments = [
+        ("unique", "unique", reasons[Reason.UNIQUE]),
+        ("copies-kept", "kept of copies", reasons[Reason.REPRESENTATIVE] + reasons[Reason.SPARE_COPY]),
+        ("exact", "exact copies dropped", reasons[Reason.EXACT_DUPLICATE]),
+        ("near", "near copies dropped", reasons[Reason.PERCEPTUAL_DUPLICATE]),
+        ("quarantined", "quarantined", summary.samples["quarantined"]),
+    ]
+    scale = 1000 / max(1, summary.samples["in"])
+    starts = [scale * sum(count for _, _, count in segments[:number]) for number in range(len(segments))]
+    return [
+        {"kind": kind, "words": words, "count": count, "x": f"{start:.2f}", "width": f"{scale * count:.2f}"}
+        for (kind, words, count), start in zip(segments, starts, strict=True)
+    ]
+
+
+def _reasons(summary: Summary) -> list[dict[str, Any]]:
+    names = {Action.KEEP: "kept", Action.DROP: "dropped", Action.QUARANTINE: "quarantined"}
+    return [
+        {"action": names[reason.action], "words": REASONS[reason], "count": summary.reasons[reason]}
+        for reason in Reason
+        if summary.reasons[reason]
+    ]
+
+
+def _size_ranges(summary: Summary) -> list[dict[str, Any]]:
+    """Groups by size in a few ranges, with the width of each one's bar in parts of 100."""
+    rows: list[tuple[str, int]] = []
+    for low, high in _SIZE_RANGES:
+        count = sum(n for size, n in summary.group_sizes.items() if low <= size and (high is None or size <= high))
+        words = str(low) if low == high else f"{low}\N{EN DASH}{high}" if high else f"{low} or more"
+        rows.append((words, count))
+    most = max(count for _, count in rows)
+    return [{"words": words, "count": count, "width": f"{100 * count / most:.1f}"} for words, count in rows if count]

@@ -1,0 +1,62 @@
+"""Reasons, notes and evidence in words for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dedupkit.sample import Note, Reason, Tier
+
+if TYPE_CHECKING:
+    from dedupkit.report.gallery import GalleryMember
+
+REASONS = {
+    Reason.UNIQUE: ("Unique", "nothing else in the set looks like it"),
+    Reason.REPRESENTATIVE: ("Best of its copies", "stays for its group"),
+    Reason.SPARE_COPY: ("Further copy kept", "the recipe keeps more than one of a group, or it matches no kept one"),
+    Reason.EXACT_DUPLICATE: ("Exact copy", "the same bytes as a kept sample"),
+    Reason.PERCEPTUAL_DUPLICATE: ("Near copy", "shows the same picture as a kept sample"),
+    Reason.MISSING_IMAGE: ("Image missing", "a caption or metadata without an image"),
+    Reason.EMPTY_IMAGE: ("Image empty", "no bytes"),
+    Reason.NOT_AN_IMAGE: ("Not an image", "a web page, a text, or a format that is not known"),
+    Reason.TRUNCATED_IMAGE: ("Image cut off", "the file ends before the picture does"),
+    Reason.CORRUPT_IMAGE: ("Image damaged", "the decoder gave up"),
+    Reason.TOO_MANY_PIXELS: ("Too many pixels", "over the recipe's limit, never decoded"),
+    Reason.TOO_MANY_BYTES: ("Too many bytes", "over the recipe's limit, never decoded"),
+    Reason.UNREADABLE_FILE: ("File unreadable", "storage gave an error"),
+    Reason.DAMAGED_SHARD: ("Shard damaged", "the rest of the shard could not be read; what it held is not known"),
+}
+
+NOTES = {
+    Note.CAPTION_MISSING: "have no caption",
+    Note.CAPTION_NOT_UTF8: "have a caption that is not UTF-8; what could not be read is replaced",
+    Note.METADATA_MISSING: "have no metadata",
+    Note.METADATA_INVALID: "have metadata that could not be read",
+    Note.KEY_RENAMED: "had the key of another sample and got the shard's name in front",
+    Note.ANIMATED: "are animations, judged by their first frame",
+}
+
+_TRIMMED = {"a": "frame trimmed", "b": "frame trimmed", "both": "frames trimmed"}
+
+
+def evidence(member: GalleryMember, hash_bits: int) -> str:
+    """Why a member counts as a copy, such as "12 of 256 bits differ, mirrored left-right, frame trimmed".
+
+    Examples
+    --------
+    >>> from dedupkit.report.gallery import GalleryMember
+    >>> member = GalleryMember(position=1, key="a", shard="s", kept=False, kept_key="b", tier="perceptual",
+    ...                        hamming_bits=12, orientation="turned 90°", trimmed="a")
+    >>> evidence(member, 256)
+    '12 of 256 bits differ, turned 90°, frame trimmed'
+    """
+    if member.tier == Tier.EXACT:
+        return "same bytes"
+    parts = []
+    if member.hamming_bits is not None:
+        differ = "differs" if member.hamming_bits == 1 else "differ"
+        parts.append(f"{member.hamming_bits or 'none'} of {hash_bits} bits {differ}")
+    if member.orientation not in (None, "as is"):
+        parts.append(str(member.orientation))
+    if member.trimmed in _TRIMMED:
+        parts.append(_TRIMMED[str(member.trimmed)])
+    return ", ".join(parts)

@@ -1,0 +1,224 @@
+"""From what a caller names to the source that reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dedupkit.errors import UsageError
+from dedupkit.sources.folder import FolderSource
+from dedupkit.sources.listing import Entry, File, error_text, is_image_name, list_folder, public
+from dedupkit.sources.places import Place, find_files, is_pattern, place_of
+from dedupkit.sources.webdataset import TAR_ENDINGS, WebDatasetSource
+
+if TYPE_CHECKING:
+    from dedupkit.recipe import SourceOptions
+    from dedupkit.sources.base import Source
+    from dedupkit.storage import Folder
+
+TABLE_ENDINGS = (".parquet", ".pq", ".arrow", ".feather", ".ipc")  # of `tables`, which is not imported for tars
+_ARCHIVE_ENDINGS = (".zip", ".7z", ".rar")
+_KNOWN = "a folder of images, tars, Parquet or Arrow files, or a saved dataset"
+
+
+def open_source(
+    source: object,
+    options: SourceOptions | None = None,
+    *,
+    max_bytes: int = 256 << 20,
+    spool_to: Folder | None = None,
+) -> Source:
+    """Find out what a source is and open it.
+
+    Parameters
+    ----------
+    source : object
+        A path or any fsspec URL of a folder of images, of tars or of tables, of one such file, of a saved
+        `datasets` folder, a glob (``*``, ``?``, ``[]``, ``**``) or brace range (``{00000..00041}``, ``{a,b}``), or a
+        list of these; a `datasets.Dataset` or `IterableDataset`; an iterable of `Sample` objects or mappings; or
+        something that is a source already.
+    options : SourceOptions, optional
+        Names of columns; what they leave open is guessed.
+    max_bytes : int
+        A larger image file or member of a tar is not read.
+    spool_to : Folder, optional
+        Where the samples of an iterator, which can be read only once, are written.
+
+    Returns
+    -------
+    Source
+        Nothing but listings, a table's schema and an iterator has been read so far.
+
+    Raises
+    ------
+    UsageError
+        If nothing is there, it holds no images, or it is of no known or of several kinds.
+
+    Examples
+    --------
+    >>> source = open_source([{"key": "a", "image": b"...", "caption": "A cat."}])
+    >>> [sample.caption for shard in source.shards() for sample in source.read(shard)]
+    ['A cat.']
+    """
+    from dedupkit.recipe import SourceOptions
+
+    options = options or SourceOptions()
+    if isinstance(source, str | os.PathLike):
+        return _open_url(os.fsdecode(source), options, max_bytes)
+    if isinstance(source, list | tuple) and source and all(isinstance(one, str | os.PathLike) for one in source):
+        return _open_urls([os.fsdecode(one) for one in source], options, max_bytes)
+    if hasattr(source, "shards") and hasattr(source, "read"):
+        already: Any = source
+        return already  # type: ignore[no-any-return]
+    return _open_object(source, options, max_bytes, spool_to)
+
+
+def _open_object(source: object, options: SourceOptions, max_bytes: int, spool_to: Folder | None) -> Source:
+    from dedupkit.sources.datasets_objects import kind_of_datasets_object, open_datasets_object
+    from dedupkit.sources.iterables import Entries, IterableSource
+    from dedupkit.sources.spool import spool
+
+    if kind_of_datasets_object(source):
+        return open_datasets_object(source, options, max_bytes)
+    if isinstance(source, Mapping | bytes | bytearray) or not isinstance(source, Iterable):
+        kind = type(source).__name__
+        raise UsageError(f"a {kind} is no source; give a path or URL of {_KNOWN}, or an iterable of samples")
+    if iter(source) is not source:
+        return IterableSource(items=source, entries=Entries.of(options))
+    if spool_to is None:
+        kind = type(source).__name__
+        raise UsageError(f"a {kind} can be read only once; give a list, or an object whose __iter__ starts afresh")
+    return spool(source, spool_to, options)
+
+
+def _open_url(url: str, options: SourceOptions, max_bytes: int) -> Source:
+    if is_pattern(url):
+        root, files = find_files(url)
+        return _open_files(files, root, options, max_bytes, public(url))
+    place = place_of(url)
+    if place.is_folder():
+        return _open_folder(place, options, max_bytes, public(url))
+    root = place.path.rstrip("/").rpartition("/")[0]
+    return _open_files([_file_at(place, url)], root, options, max_bytes, public(url))
+
+
+def _open_urls(urls: list[str], options: SourceOptions, max_bytes: int) -> Source:
+    found: list[File] = []
+    for url in urls:
+        place = None if is_pattern(url) else place_of(url)
+        if place is None:
+            found += find_files(url)[1]
+        elif not place.is_folder():
+            found.append(_file_at(place, url))
+        elif not (below := [file for file in _files_below(place) if file.name.lower().endswith(_FILE_ENDINGS)]):
+            raise UsageError(f"{public(url)} holds neither tars nor tables; a folder of images is given by itself")
+        else:
+            found += below
+    if any(is_image_name(file.name) for file in found):
+        raise UsageError(f"{public(urls[0])} is in a list with image files; give the folder that holds them, or a glob")
+    files = list(dict.fromkeys(found))
+    root = os.path.commonpath([os.path.dirname(file.path) for file in files])  # noqa: PTH120 - also of URLs
+    named = [replace(file, name=public(file.path.removeprefix(root).lstrip("/"))) for file in files]
+    return _open_files(list(dict.fromkeys(named)), root, options, max_bytes, f"the list of {len(urls)} paths")
+
+
+def _open_folder(place: Place, options: SourceOptions, max_bytes: int, shown: str) -> Source:
+    if place.has("dataset_dict.json"):
+        splits = json.loads(place.read("dataset_dict.json")).get("splits", [])
+        raise UsageError(f"{shown} holds the splits {', '.join(splits)}; name one, such as {shown}/{splits[0]}")
+    if place.has("state.json") and place.has("dataset_info.json"):
+        return _open_saved_dataset(place, options, max_bytes, shown)
+    try:
+        files = _files_below(place)
+    except OSError as error:
+        raise UsageError(f"{shown} cannot be listed: {error_text(error)}; check its permissions") from error
+    if any(file.name.lower().endswith(_FILE_ENDINGS) for file in files):
+        return _open_files(files, place.path, options, max_bytes, shown)
+    source = _folder_source(place.path, place.filesystem, options, max_bytes, shown)
+    if not source.has_images():
+        archives = any(file.name.lower().endswith(_ARCHIVE_ENDINGS) for file in files)
+        remedy = "unpack its archives first" if archives else f"give {_KNOWN}"
+        raise UsageError(f"{shown} holds no images; {remedy}")
+    return source
+
+
+def _open_saved_dataset(place: Place, options: SourceOptions, max_bytes: int, shown: str) -> Source:
+    from dedupkit.sources.tables import check_saved_dataset, open_tables
+
+    try:
+        names = check_saved_dataset(json.loads(place.read("state.json")), shown)
+        files = [Place(f"{place.path.rstrip('/')}/{name}", place.filesystem).file() for name in names]
+    except (OSError, json.JSONDecodeError) as error:
+        raise UsageError(f"{shown} is a saved dataset that is not whole: {error_text(error)}; save it again") from error
+    return open_tables(tuple(files), options, place.path, place.filesystem, max_bytes)
+
+
+def _open_files(files: list[File], root: str, options: SourceOptions, max_bytes: int, shown: str) -> Source:
+    """A source of tars, tables or images, whichever of them the files are."""
+    tars = [file for file in files if file.name.lower().endswith(TAR_ENDINGS)]
+    tables = [file for file in files if file.name.lower().endswith(TABLE_ENDINGS)]
+    images = [file for file in files if is_image_name(file.name)]
+    if tars and _are_companions(tables, tars):
+        tables = []
+    kinds = {"tars": tars, "tables": tables, "images": images}
+    present = [name for name, found in kinds.items() if found]
+    if len(present) > 1:
+        raise UsageError(f"{shown} holds {' and '.join(present)}; name one kind with a glob, such as *{_ending(tars)}")
+    if tars:
+        return WebDatasetSource(files=tuple(tars), options=options, max_bytes=max_bytes)
+    if tables:
+        from dedupkit.sources.tables import open_tables
+
+        return open_tables(tuple(tables), options, root, tables[0].filesystem, max_bytes)
+    if images:
+        source = _folder_source(root, images[0].filesystem, options, max_bytes, shown)
+        return replace(source, names=frozenset(file.path[len(root.rstrip("/")) + 1 :] for file in images))
+    if any(file.name.lower().endswith(_ARCHIVE_ENDINGS) for file in files):
+        raise UsageError(f"{shown} is an archive that cannot be streamed; unpack it and give the folder")
+    raise UsageError(f"{shown} is neither image, tar nor table; give {_KNOWN}")
+
+
+def _folder_source(root: str, filesystem: Any, options: SourceOptions, max_bytes: int, shown: str) -> FolderSource:
+    for option in ("image_column", "key_column"):
+        if getattr(options, option) is not None:
+            raise UsageError(f"{option} does not apply to {shown}, an image folder; leave it out")
+    return FolderSource(root=root, filesystem=filesystem, caption_column=options.caption_column, max_bytes=max_bytes)
+
+
+def _files_below(place: Place) -> list[File]:
+    """The files in a folder and in the folders directly below it, sorted by name."""
+    entries = sorted(entry for entry in list_folder(place.filesystem, place.path, max_depth=2) if not entry.refusal)
+    return [_file_of(entry, place) for entry in entries]
+
+
+def _file_of(entry: Entry, place: Place) -> File:
+    path = f"{place.path.rstrip('/')}/{entry.name}"
+    return File(public(entry.name), path, entry.byte_size, entry.stamp, place.filesystem)
+
+
+def _file_at(place: Place, url: str) -> File:
+    try:
+        return place.file()
+    except OSError as error:
+        raise UsageError(f"{public(url)} cannot be read: {error_text(error)}; check its name") from error
+
+
+def _are_companions(tables: list[File], tars: list[File]) -> bool:
+    """Whether tables only describe tars: img2dataset writes ``00000.parquet`` beside ``00000.tar``."""
+    stems = set(map(_stem, tars))
+    return any(_stem(file) in stems for file in tables)
+
+
+def _stem(file: File) -> str:
+    folder, _, last = file.path.rpartition("/")
+    return f"{folder}/{last.partition('.')[0]}"
+
+
+def _ending(tars: list[File]) -> str:
+    return ".tar" if tars else ".parquet"
+
+
+_FILE_ENDINGS = TAR_ENDINGS + TABLE_ENDINGS

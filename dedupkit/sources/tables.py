@@ -1,0 +1,190 @@
+"""Tables whose rows are samples: Parquet files, Arrow IPC files, and saved `datasets` folders."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from dedupkit.errors import UsageError
+from dedupkit.sample import Fault, Reason, Sample
+from dedupkit.sources.base import Shard
+from dedupkit.sources.columns import Columns, find_columns, other_fields, samples_of
+from dedupkit.sources.image_files import FilesBelow
+from dedupkit.sources.listing import File, error_text, unique_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dedupkit.recipe import SourceOptions
+
+PARQUET_ENDINGS = (".parquet", ".pq")
+ARROW_ENDINGS = (".arrow", ".feather", ".ipc")
+TABLE_ENDINGS = PARQUET_ENDINGS + ARROW_ENDINGS
+BATCH_ROWS = 256
+_BATCH_BYTES = 32 << 20
+_STREAM_BUFFER_BYTES = 1 << 20
+_ARROW_MAGIC = b"ARROW1"  # begins an IPC file; a stream has no mark
+_DAMAGE = (OSError, EOFError, ValueError, pa.ArrowException)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSource:
+    """Parquet and Arrow files whose rows are samples; one file is one shard.
+
+    Attributes
+    ----------
+    files : tuple of File
+        The tables.
+    columns : Columns or None
+        Where samples' parts stand; None only where no file could be read.
+    images : FilesBelow
+        Reads the files that rows name in place of bytes.
+    """
+
+    files: tuple[File, ...]
+    columns: Columns | None
+    images: FilesBelow
+
+    def shards(self) -> Sequence[Shard]:
+        """One for each file, in the order they were given, called by its name."""
+        names = unique_names(file.name for file in self.files)
+        return [Shard(name, file.stamp, file) for name, file in zip(names, self.files, strict=True)]
+
+    def fields(self, shard: Shard) -> pa.Schema | None:
+        """Types of the other columns as the file states them; None where the file cannot be read."""
+        try:
+            return other_fields(read_schema(shard.location), self.columns) if self.columns is not None else None
+        except _DAMAGE:
+            return None
+
+    def read(self, shard: Shard) -> Iterator[Sample]:
+        """Stream the rows of one file, in batches of up to 256 rows and about 32 MiB."""
+        stem = shard.name.rpartition("/")[2].rpartition(".")[0]
+        first = 0
+        try:
+            for batch in _batches(shard.location):
+                if self.columns is None or self.columns.image not in batch.schema.names:
+                    raise ValueError(f"no column {self.columns.image if self.columns else 'of images'}")
+                yield from samples_of(batch, self.columns, _RowKeys(stem, first), self.images)
+                first += batch.num_rows
+        except (ConnectionError, TimeoutError):  # the network, not the data: the task is tried again
+            raise
+        except _DAMAGE as error:
+            yield Sample(shard.name, None, fault=Fault(Reason.DAMAGED_SHARD, error_text(error)))
+
+
+@dataclass(frozen=True, slots=True)
+class _RowKeys:
+    """Keys of rows that have none of their own: the file's name and the row's number in it."""
+
+    stem: str
+    first: int
+
+    def __call__(self, row: int) -> str:
+        return f"{self.stem}-{self.first + row:08d}"
+
+
+def open_tables(
+    files: tuple[File, ...], options: SourceOptions, root: str, filesystem: Any, max_bytes: int
+) -> TableSource:
+    """Make a source of tables; the columns are found in the first that can be read.
+
+    Raises
+    ------
+    UsageError
+        If that has no column of images.
+    """
+    columns = None
+    for file in files:
+        try:
+            schema = read_schema(file)
+        except _DAMAGE:
+            continue
+        columns = find_columns(schema, options, file.name)
+        break
+    return TableSource(files=files, columns=columns, images=FilesBelow(root, filesystem, max_bytes))
+
+
+def read_schema(file: File) -> pa.Schema:
+    """The schema of a Parquet or Arrow file."""
+    if file.path.lower().endswith(PARQUET_ENDINGS):
+        import pyarrow.parquet as pq
+
+        with _opened(file) as handle:
+            return pq.read_schema(handle)
+    with _opened(file) as handle:
+        return _ipc(handle)[0]
+
+
+def _batches(file: File) -> Iterator[pa.RecordBatch]:
+    if file.path.lower().endswith(PARQUET_ENDINGS):
+        yield from _parquet_batches(file)
+        return
+    with _opened(file) as handle:
+        for batch in _ipc(handle)[1]:
+            batch.validate(full=True)  # reading offsets that lie outside a buffer would crash the process
+            rows = _batch_rows(batch.nbytes, batch.num_rows)
+            for first in range(0, batch.num_rows, rows):
+                yield batch.slice(first, rows)
+
+
+def _parquet_batches(file: File) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    with _opened(file) as handle:
+        table = pq.ParquetFile(
+            handle, buffer_size=_STREAM_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+        )
+        for group in range(table.num_row_groups):
+            stated = table.metadata.row_group(group)
+            rows = _batch_rows(stated.total_byte_size, stated.num_rows)
+            yield from table.iter_batches(rows, row_groups=[group], use_threads=False)
+
+
+def _batch_rows(byte_size: int, rows: int) -> int:
+    """How many rows make a batch of bounded size."""
+    return max(1, min(BATCH_ROWS, _BATCH_BYTES * rows // max(byte_size, 1)))
+
+
+def _ipc(handle: pa.NativeFile | IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Schema and batches of an Arrow IPC file or stream."""
+    is_file = handle.read(len(_ARROW_MAGIC)) == _ARROW_MAGIC
+    handle.seek(0)
+    if not is_file:
+        stream = pa.ipc.open_stream(handle)
+        return stream.schema, iter(stream)
+    table = pa.ipc.open_file(handle)
+    return table.schema, (table.get_batch(place) for place in range(table.num_record_batches))
+
+
+@contextmanager
+def _opened(file: File) -> Iterator[Any]:
+    """A seekable handle; a local file is mapped into memory, which reads only what is asked for."""
+    if file.filesystem is None:
+        if not file.byte_size:
+            raise ValueError("the file is empty")
+        with pa.memory_map(file.path) as mapped:
+            yield mapped
+        return
+    with file.filesystem.open(file.path, "rb") as handle:
+        yield handle
+
+
+def check_saved_dataset(state: Any, folder: str) -> list[str]:
+    """The Arrow files that a saved dataset's ``state.json`` names, in their order.
+
+    Raises
+    ------
+    UsageError
+        If it names none, or one outside the folder.
+    """
+    try:
+        names = [str(entry["filename"]) for entry in state["_data_files"]]
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{folder} has a state.json that names no data files; save the dataset again") from error
+    if any("/" in name or "\\" in name or name in ("..", "") for name in names):
+        raise UsageError(f"{folder} has a state.json that names files outside the folder; save the dataset again")
+    return names

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from dedupkit.errors import RunError
+from dedupkit.recipe import Recipe
+from dedupkit.report.build import Report, build_report
+from dedupkit.report.gallery import choose, thumbnail
+from dedupkit.report.summary import summarise
+from dedupkit.report.words import NOTES, REASONS
+from dedupkit.sample import DECISIONS, Note, Reason
+
+HOSTILE = "<script>alert(1)</script>\" onerror='x' \u202e{{ 7*7 }}"
+
+
+def decision(position: int, reason: Reason = Reason.UNIQUE, **changes: Any) -> dict[str, Any]:
+    row = dict.fromkeys(DECISIONS.names) | {
+        "position": position,
+        "key": f"k{position}",
+        "shard": "0.tar",
+        "action": reason.action.value,
+        "reason": reason.value,
+        "group_size": 1,
+    }
+    return row | changes
+
+
+def group(number: int, first: int, members: int, **changes: Any) -> list[dict[str, Any]]:
+    common = {"group": number, "group_size": members}
+    dropped = common | {"kept_key": f"k{first}", "tier": "exact"} | changes
+    return [
+        decision(first, Reason.REPRESENTATIVE, **common),
+        *(decision(first + n, Reason.EXACT_DUPLICATE, **dropped) for n in range(1, members)),
+    ]
+
+
+def table(*rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=DECISIONS)
+
+
+def built(decisions: pa.Table, recipe: Recipe | None = None, thumbnails: dict[int, bytes] | None = None) -> Report:
+    return build_report(
+        decisions,
+        thumbnails or {},
+        source="photos",
+        recipe_toml=(recipe or Recipe()).dumps(),
+        samples_written={"arrow": 3},
+        gallery=choose(decisions),
+    )
+
+
+@pytest.fixture
+def decisions() -> pa.Table:
+    near = {"tier": "perceptual", "kept_key": "k4", "group": 9, "group_size": 2}
+    seen = {"hamming_bits": 12, "orientation": "mirrored left-right", "trimmed": "a"}
+    return table(
+        decision(0, notes=["caption_missing"]),
+        *group(7, 1, 3),
+        decision(4, Reason.REPRESENTATIVE, group=9, group_size=2),
+        decision(5, Reason.PERCEPTUAL_DUPLICATE, evidence=seen, **near),
+        decision(6, Reason.TRUNCATED_IMAGE, detail="file ends early", notes=["caption_missing", "animated"]),
+    )
+
+
+def test_the_counts_add_up(decisions: pa.Table) -> None:
+    content = built(decisions).to_json()
+    assert content["samples"] == {"in": 7, "kept": 3, "dropped": 3, "quarantined": 1}
+    assert list(content["reasons"]) == [reason.value for reason in Reason]
+    assert {reason: n for reason, n in content["reasons"].items() if n} == {
+        "unique": 1,
+        "representative": 2,
+        "exact_duplicate": 2,
+        "perceptual_duplicate": 1,
+        "truncated_image": 1,
+    }
+    assert content["notes"]["caption_missing"] == 2
+    assert content["tiers"] == {"exact": 2, "perceptual": 1}
+    assert content["groups"] == {"count": 2, "largest": 3, "samples_in_groups": 5, "sizes": {"2": 1, "3": 1}}
+    assert content["quarantined"] == [
+        {"key": "k6", "shard": "0.tar", "reason": "truncated_image", "detail": "file ends early"}
+    ]
+    assert content["written"] == {"arrow": 3}
+
+
+def test_evidence_is_told_in_words(decisions: pa.Table) -> None:
+    groups = built(decisions).to_json()["largest_groups"]
+    assert [member["evidence"] for member in groups[0]["members"]] == [None, "same bytes", "same bytes"]
+    assert groups[1]["members"][1]["evidence"] == "12 of 256 bits differ, mirrored left-right, frame trimmed"
+
+
+def test_bits_are_those_of_the_hash_in_the_recipe(decisions: pa.Table) -> None:
+    report = built(decisions, Recipe.loads('[matching]\nhash = "phash"'))
+    assert "12 of 64 bits differ" in report.to_html()
+
+
+def test_a_report_is_the_same_each_time(decisions: pa.Table) -> None:
+    one, two = built(decisions), built(decisions)
+    assert json.dumps(one.to_json()) == json.dumps(two.to_json())
+    assert one.to_html() == two.to_html()
+
+
+def test_nothing_in_gives_a_report() -> None:
+    report = built(table())
+    assert report.to_json()["samples"] == {"in": 0, "kept": 0, "dropped": 0, "quarantined": 0}
+    assert "no copies found" in report.to_html()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        decision(0, action="lost"),
+        decision(0, action=None),
+        decision(0, action="drop"),
+        decision(0) | {"reason": "whim"},
+    ],
+    ids=["unknown action", "no action", "reason of another action", "unknown reason"],
+)
+def test_counts_that_do_not_add_up_end_the_run(row: dict[str, Any]) -> None:
+    with pytest.raises(RunError, match="bug in dedupkit"):
+        summarise(table(decision(1), row))
+
+
+def test_quarantined_samples_are_listed_up_to_a_thousand() -> None:
+    report = built(table(*(decision(n, Reason.NOT_AN_IMAGE) for n in range(1500))))
+    assert [row["key"] for row in report.to_json()["quarantined"]] == [f"k{n}" for n in range(1000)]
+    assert "The first 1,000 of 1,500" in report.to_html()
+
+
+def test_the_largest_groups_are_chosen_and_of_equals_the_first() -> None:
+    decisions = table(*group(5, 0, 2), *group(1, 10, 4), *group(2, 20, 2), *group(3, 30, 2))
+    assert [found.group for found in choose(decisions, max_groups=3)] == [1, 5, 2]
+
+
+def test_kept_members_are_shown_first() -> None:
+    rows = group(1, 0, 5)
+    rows[3] |= {"action": "keep", "reason": "spare_copy", "kept_key": None}
+    (found,) = choose(table(*rows), max_members=3)
+    assert found.positions == (0, 3, 1)
+    assert found.members_total == 5
+
+
+def test_what_comes_from_the_web_is_escaped() -> None:
+    rows = [row | {"key": HOSTILE, "shard": HOSTILE} for row in group(1, 0, 2)]
+    page = built(table(*rows, decision(9, Reason.CORRUPT_IMAGE, key=HOSTILE, detail=HOSTILE))).to_html()
+    assert "<script" not in page
+    assert "{{ 7*7 }}" in page  # not a template
+    assert page.count("&lt;script&gt;") >= 4
+
+
+def test_the_page_loads_nothing_from_elsewhere(decisions: pa.Table) -> None:
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "JPEG")
+    page = built(decisions, thumbnails={1: image.getvalue()}).to_html()
+    assert "default-src 'none'" in page
+    assert [url[:5] for url in re.findall(r'(?:src|href)="([^"]*)"', page)] == ["data:"]
+    assert "style=" not in page  # the policy would refuse it
+
+
+def test_every_reason_and_note_has_words() -> None:
+    assert list(REASONS) == list(Reason)
+    assert list(NOTES) == list(Note)
+
+
+def encoded(image: Image.Image, image_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def test_a_thumbnail_is_upright_small_and_without_metadata() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees for show
+    exif[0x010E] = "secret"
+    data = encoded(Image.new("RGB", (400, 200), "red"), "JPEG", exif=exif, comment=b"secret", icc_profile=b"secret")
+    small = thumbnail(data, side=64)
+    assert small is not None
+    assert b"secret" not in small
+    shown = Image.open(io.BytesIO(small))
+    assert shown.size == (32, 64)
+    assert "exif" not in shown.info
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])
+def test_a_thumbnail_of_every_mode(mode: str) -> None:
+    made = thumbnail(encoded(Image.new(mode, (300, 200)), "TIFF" if mode == "CMYK" else "PNG"))
+    assert made is not None
+    assert Image.open(io.BytesIO(made)).size == (128, 85)
+
+
+def test_sixteen_bits_keep_their_brightness() -> None:
+    made = thumbnail(encoded(Image.new("I;16", (64, 64), 40_000), "PNG"))
+    assert made is not None
+    assert Image.open(io.BytesIO(made)).convert("L").getpixel((9, 9)) == pytest.approx(40_000 / 257, abs=2)
+
+
+def test_transparency_stands_on_white() -> None:
+    made = thumbnail(encoded(Image.new("RGBA", (50, 50), (0, 0, 0, 0)), "PNG"))
+    assert made is not None
+    assert Image.open(io.BytesIO(made)).getpixel((20, 20)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"\xff\xd8\xff\xe0 cut"])
+def test_what_is_no_image_has_no_thumbnail(data: bytes) -> None:
+    assert thumbnail(data) is None
