@@ -141,9 +141,9 @@ def _silent(progress: Progress) -> None:
 def _described(source: Any) -> str:
     """A source in words: its path, without a URL's user, password and query; else its type."""
     if isinstance(source, (str, os.PathLike)):
-        from dedupkit.sources import public_name
+        from dedupkit.sources.listing import public
 
-        return public_name(os.fspath(source))
+        return public(os.fsdecode(source))
     if isinstance(source, (list, tuple)) and source and all(isinstance(each, (str, os.PathLike)) for each in source):
         return ", ".join(map(_described, source))
     return type(source).__name__

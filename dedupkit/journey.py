@@ -12,14 +12,14 @@ from dedupkit.fields import unify
 from dedupkit.fingerprints import stage as fingerprinting
 from dedupkit.grouping import stage as deciding
 from dedupkit.matching import stage as matching
-from dedupkit.parts import Part, Progress, make_parts, read_table, stale_parts, write_table
+from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, write_table
 from dedupkit.storage import Stage, digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dedupkit.engines import Engine
-    from dedupkit.parts import Observer
+    from dedupkit.parts import Maker, Observer
     from dedupkit.recipe import Recipe
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
@@ -116,7 +116,7 @@ class Journey:
         if stale_parts("pairs", stage, [part]):
             self.observe(Progress("pairs", 0, 1, 0))
             tables = (self.tables.fingerprints(number, matching.COLUMNS) for number in range(len(self.shards)))
-            _write(stage, part, matching.match(tables, self.recipe.matching))
+            make_part(stage, _table_writer(matching.match(tables, self.recipe.matching)), part)
         self.observe(Progress("pairs", 1, 1, 0))
         return read_table(stage, part.name)
 
@@ -138,7 +138,7 @@ class Journey:
         if callable(keep.policy) or stale_parts("decisions", stage, parts):
             tables = deciding.decide(self.tables.fingerprints, len(self.shards), pairs, keep)
             for done, (part, table) in enumerate(zip(parts, tables, strict=True), 1):
-                _write(stage, part, table)
+                make_part(stage, _table_writer(table), part)
                 self.observe(Progress("decisions", done, len(parts), table.num_rows))
         return [stage.report(part.name) for part in parts]
 
@@ -160,7 +160,5 @@ def _fingerprint_part(
     return write_table(table, handle)
 
 
-def _write(stage: Stage, part: Part, table: pa.Table) -> None:
-    with stage.parts.writing(part.name) as handle:
-        report = write_table(table, handle)
-    stage.commit(part.name, part.inputs, report)
+def _table_writer(table: pa.Table) -> Maker:
+    return lambda _, handle: write_table(table, handle)

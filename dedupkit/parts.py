@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pyarrow as pa
+    from typing_extensions import Buffer
 
     from dedupkit.engines import Engine
     from dedupkit.storage import Stage
@@ -97,7 +100,7 @@ def make_parts(
     stale = stale_parts(title, stage, parts)
     done, samples = len(parts) - len(stale), 0
     observe(Progress(title, done, len(parts), samples))
-    for _, report in engine.map(partial(_make_one, stage, make), stale):
+    for _, report in engine.map(partial(make_part, stage, make), stale):
         done, samples = done + 1, samples + report["rows"]
         observe(Progress(title, done, len(parts), samples))
     return [stage.report(part.name) for part in parts]
@@ -116,20 +119,42 @@ def stale_parts(title: str, stage: Stage, parts: Sequence[Part]) -> list[Part]:
     return stale
 
 
-def _make_one(stage: Stage, make: Maker, part: Part) -> dict[str, Any]:
+def make_part(stage: Stage, make: Maker, part: Part) -> dict[str, Any]:
+    """Make one part and its receipt; the report gets the digest of the part's bytes, ``sha256``."""
     with stage.parts.writing(part.name) as handle:
-        report = make(part.item, handle)
+        digesting = _DigestingWriter(handle)
+        report = make(part.item, cast("IO[bytes]", digesting))
+    report["sha256"] = digesting.digest.hexdigest()
     stage.commit(part.name, part.inputs, report)
     return report
 
 
+class _DigestingWriter(io.RawIOBase):
+    """Passes on what is written and digests it on the way; closing it leaves the file below open."""
+
+    def __init__(self, below: IO[bytes]) -> None:
+        self._below = below
+        self._written = 0
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        self._below.write(data)
+        self.digest.update(data)
+        size = memoryview(data).nbytes
+        self._written += size
+        return size
+
+    def tell(self) -> int:
+        return self._written
+
+
 def write_table(table: pa.Table, handle: IO[bytes]) -> dict[str, Any]:
-    """Write a table between stages; its report names rows and digest."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=1 << 16)
-    data = sink.getvalue()
-    handle.write(data)
-    return {"rows": table.num_rows, "sha256": hashlib.sha256(data).hexdigest()}
+    """Write a table between stages."""
+    pq.write_table(table, handle, compression="zstd", row_group_size=1 << 16)
+    return {"rows": table.num_rows}
 
 
 def read_table(stage: Stage, name: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import os  # noqa: TC003 - pydantic evaluates annotations of this module
 import tomllib
 from collections.abc import Callable
 from pathlib import Path

@@ -174,7 +174,7 @@ def _sharing(
 def _masked(keys: NDArray[np.uint16], mask: int, *, mirrored: bool) -> NDArray[np.uint16]:
     """Keys without the masked bits; of a key and its complement the smaller."""
     kept = np.uint16(0xFFFF & ~mask)
-    return np.minimum(keys & kept, ~keys & kept) if mirrored else keys & kept
+    return np.asarray(np.minimum(keys & kept, ~keys & kept) if mirrored else keys & kept)
 
 
 def _nearest_turn(blocks: list[_Block]) -> HammingPairs:

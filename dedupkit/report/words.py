@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 REASONS = {
     Reason.UNIQUE: ("Unique", "nothing else in the set looks like it"),
     Reason.REPRESENTATIVE: ("Best of its copies", "stays for its group"),
-    Reason.SPARE_COPY: ("Further copy kept", "the recipe keeps more than one of a group, or it matches no kept one"),
+    Reason.SPARE_COPY: ("Further copy kept", "the recipe keeps more than one of a group"),
     Reason.EXACT_DUPLICATE: ("Exact copy", "the same bytes as a kept sample"),
     Reason.PERCEPTUAL_DUPLICATE: ("Near copy", "shows the same picture as a kept sample"),
     Reason.MISSING_IMAGE: ("Image missing", "a caption or metadata without an image"),
@@ -35,7 +35,7 @@ NOTES = {
     Note.ANIMATED: "are animations, judged by their first frame",
 }
 
-_TRIMMED = {"a": "frame trimmed", "b": "frame trimmed", "both": "frames trimmed"}
+_TRIMMED = {"this": "frame trimmed", "kept": "frame of the kept one trimmed", "both": "frames trimmed"}
 
 
 def evidence(member: GalleryMember, hash_bits: int) -> str:
@@ -45,7 +45,7 @@ def evidence(member: GalleryMember, hash_bits: int) -> str:
     --------
     >>> from dedupkit.report.gallery import GalleryMember
     >>> member = GalleryMember(position=1, key="a", shard="s", kept=False, kept_key="b", tier="perceptual",
-    ...                        hamming_bits=12, orientation="turned 90°", trimmed="a")
+    ...                        hamming_bits=12, orientation="turned 90°", trimmed="this")
     >>> evidence(member, 256)
     '12 of 256 bits differ, turned 90°, frame trimmed'
     """

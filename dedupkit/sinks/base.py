@@ -45,6 +45,25 @@ class KeptSample:
     fields: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenPart:
+    """A part of an output.
+
+    Attributes
+    ----------
+    name : str
+        File name.
+    rows : int
+        Samples in it.
+    sha256 : str
+        Digest of its bytes.
+    """
+
+    name: str
+    rows: int
+    sha256: str
+
+
 class Sink(Protocol):
     """One output format."""
 
@@ -59,6 +78,6 @@ class Sink(Protocol):
         """Write one part, streaming; `fields` types the other fields.  Returns the number of samples written."""
         ...
 
-    def finish(self, folder: Folder, parts: Sequence[tuple[str, int]], fields: pa.Schema) -> None:
-        """Write what makes the parts one dataset; `parts` are (file name, number of samples), those of 0 included."""
+    def finish(self, folder: Folder, parts: Sequence[WrittenPart], fields: pa.Schema) -> None:
+        """Write what makes the parts one dataset; those of 0 samples are among them."""
         ...

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from dedupkit.sinks.base import KeptSample
+    from dedupkit.sinks.base import KeptSample, WrittenPart
     from dedupkit.storage import Folder
 
 _IMAGE_BYTES = "image.bytes"
@@ -47,7 +47,7 @@ class ParquetSink:
                 rows += batch.num_rows
         return rows
 
-    def finish(self, folder: Folder, parts: Sequence[tuple[str, int]], fields: pa.Schema) -> None:
+    def finish(self, folder: Folder, parts: Sequence[WrittenPart], fields: pa.Schema) -> None:
         """Write an empty file where there is no part at all: the files are the dataset."""
         if not parts:
             with folder.writing(self.part_name(0)) as handle:

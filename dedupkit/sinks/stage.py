@@ -10,7 +10,7 @@ from dedupkit.errors import RunError
 from dedupkit.parts import Part, make_parts
 from dedupkit.sample import Action
 from dedupkit.sinks import make_sink
-from dedupkit.sinks.base import KeptSample
+from dedupkit.sinks.base import KeptSample, WrittenPart
 from dedupkit.storage import Stage, digest
 
 if TYPE_CHECKING:
@@ -61,9 +61,11 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
     ]
     task = partial(_emit_part, source=journey.source, tables=journey.tables, format=format, fields=fields)
     reports = make_parts(sink.folder, stage, parts, task, journey.engine, journey.observe)
-    written = [(part.name, report["rows"]) for part, report in zip(parts, reports, strict=True)]
+    written = [
+        WrittenPart(part.name, report["rows"], report["sha256"]) for part, report in zip(parts, reports, strict=True)
+    ]
     sink.finish(folder, written, fields)
-    return sum(rows for _, rows in written)
+    return sum(part.rows for part in written)
 
 
 def _emit_part(

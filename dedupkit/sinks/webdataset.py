@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from dedupkit.sinks.base import KeptSample
+    from dedupkit.sinks.base import KeptSample, WrittenPart
     from dedupkit.storage import Folder
 
 _OWN_EXTENSIONS = IMAGE_EXTENSIONS | {"txt", "json"}
@@ -52,7 +52,7 @@ class WebDatasetSink:
         handle.write(bytes(2 * tarfile.BLOCKSIZE))  # the mark of a tar's end
         return rows
 
-    def finish(self, folder: Folder, parts: Sequence[tuple[str, int]], fields: pa.Schema) -> None:
+    def finish(self, folder: Folder, parts: Sequence[WrittenPart], fields: pa.Schema) -> None:
         """Write ``index.json``, a shard list with counts as webdataset's indexed reader takes it.
 
         Parts of 0 samples stay out of it; a dataset of no parts gets an empty tar.
@@ -60,7 +60,7 @@ class WebDatasetSink:
         if not parts:
             with folder.writing(self.part_name(0)) as handle:
                 self.write_part(handle, [], fields)
-        listed = [{"url": name, "nsamples": rows} for name, rows in parts if rows]
+        listed = [{"url": part.name, "nsamples": part.rows} for part in parts if part.rows]
         folder.write_json("index.json", {"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": listed})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.sample import Note
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CAPTION_NAMES = ("caption", "text", "TEXT", "captions", "prompt", "description", "title", "alt")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # Python's mark of bytes that are no text
 
 
 def caption_name(names: Iterable[str]) -> str | None:
@@ -48,12 +50,9 @@ def utf8_text(value: Any) -> tuple[str, bool]:
     """A value as text that UTF-8 can hold, and whether nothing had to be replaced."""
     if isinstance(value, bytes | bytearray | memoryview):
         data = bytes(value)
-    else:
         try:
-            data = str(value).encode()
-        except UnicodeEncodeError:
-            return str(value).encode("utf-8", "surrogatepass").decode("utf-8", "replace"), False
-    try:
-        return data.decode(), True
-    except UnicodeDecodeError:
-        return data.decode("utf-8", "replace"), False
+            return data.decode(), True
+        except UnicodeDecodeError:
+            return data.decode("utf-8", "replace"), False
+    text = _SURROGATE.sub("\ufffd", str(value))
+    return text, text == str(value)

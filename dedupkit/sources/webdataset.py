@@ -131,7 +131,7 @@ def _split(name: str) -> tuple[str, str]:
 
 def _sample(group: _Group, options: SourceOptions, max_bytes: int, json_expected: bool) -> Sample:
     fields: dict[str, Any] = dict(group.members)
-    key, _ = utf8_text(group.prefix.encode("utf-8", "surrogateescape"))
+    key, _ = utf8_text(group.prefix)
     entries, notes = _entries(fields.pop("json", None), json_expected)
     if not all(map(_is_image, group.too_large)):
         notes = (*notes, Note.METADATA_INVALID)

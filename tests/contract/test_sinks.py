@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -16,7 +17,7 @@ from PIL import Image
 
 from dedupkit.fields import FieldTypes, unify
 from dedupkit.sinks import FORMATS, make_sink
-from dedupkit.sinks.base import KeptSample
+from dedupkit.sinks.base import KeptSample, WrittenPart
 from dedupkit.storage import Folder
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def write(name: str, out: Path, parts: Sequence[Sequence[KeptSample]], fields: p
     written = []
     for index, samples in enumerate(parts):
         with folder.writing(sink.part_name(index)) as handle:
-            written.append((sink.part_name(index), sink.write_part(handle, iter(samples), fields)))
+            rows = sink.write_part(handle, iter(samples), fields)
+        digest = hashlib.sha256((out / sink.folder / sink.part_name(index)).read_bytes()).hexdigest()
+        written.append(WrittenPart(sink.part_name(index), rows, digest))
     sink.finish(folder, written, fields)
-    assert [rows for _, rows in written] == [len(samples) for samples in parts]
+    assert [part.rows for part in written] == [len(samples) for samples in parts]
     return {path.name: path.read_bytes() for path in (out / sink.folder).iterdir()}
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from dedupkit.fields import unify
 from dedupkit.sinks import make_sink
 from dedupkit.sinks.arrow import ArrowSink
-from dedupkit.sinks.base import KeptSample
+from dedupkit.sinks.base import KeptSample, WrittenPart
 from dedupkit.sinks.batches import BatchLimits
 from dedupkit.sinks.parquet import ParquetSink
 from dedupkit.storage import Folder
@@ -62,7 +62,8 @@ def write(sink: Sink, out: Path, numbers: list[range], fields: pa.Schema) -> str
     parts = []
     for index, part in enumerate(numbers):
         with folder.writing(sink.part_name(index)) as handle:
-            parts.append((sink.part_name(index), sink.write_part(handle, map(kept, part), fields)))
+            rows = sink.write_part(handle, map(kept, part), fields)
+        parts.append(WrittenPart(sink.part_name(index), rows, sha256=str(list(part))))
     sink.finish(folder, parts, fields)
     return folder.url
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dedupkit.sinks import make_sink
-from dedupkit.sinks.base import KeptSample
+from dedupkit.sinks.base import KeptSample, WrittenPart
 from dedupkit.storage import Folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
@@ -39,7 +39,7 @@ def trained_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, o
     folder = Folder(str(tmp_path / "clean")).below(sink.folder)
     with folder.writing(sink.part_name(0)) as handle:
         sink.write_part(handle, map(kept, range(10)), pa.schema([]))
-    sink.finish(folder, [(sink.part_name(0), 10)], pa.schema([]))
+    sink.finish(folder, [WrittenPart(sink.part_name(0), 10, sha256="0")], pa.schema([]))
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(blocks()["# Training from the cleaned set"], names)

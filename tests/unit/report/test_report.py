@@ -59,7 +59,7 @@ def built(decisions: pa.Table, recipe: Recipe | None = None, thumbnails: dict[in
 @pytest.fixture
 def decisions() -> pa.Table:
     near = {"tier": "perceptual", "kept_key": "k4", "group": 9, "group_size": 2}
-    seen = {"hamming_bits": 12, "orientation": "mirrored left-right", "trimmed": "a"}
+    seen = {"hamming_bits": 12, "orientation": "mirrored left-right", "trimmed": "this"}
     return table(
         decision(0, notes=["caption_missing"]),
         *group(7, 1, 3),

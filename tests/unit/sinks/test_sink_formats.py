@@ -3,20 +3,15 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from dedupkit.errors import RunError, UsageError
+from dedupkit.errors import UsageError
 from dedupkit.sinks import make_sink
-from dedupkit.sinks.arrow import ArrowSink
 from dedupkit.sinks.base import KeptSample
 from dedupkit.sinks.names import MemberNames, extension, file_name
-from dedupkit.storage import Folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def kept(key: str, **fields: Any) -> KeptSample:
@@ -102,11 +97,3 @@ def test_binary_fields_are_members_that_never_pass_for_the_image() -> None:
 def test_long_and_foreign_keys_survive_in_a_tar() -> None:
     key = "ключ/" + "字" * 200
     assert f"{key}.jpg" in members([kept(key)])
-
-
-def test_a_damaged_part_is_not_made_a_dataset(tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path))
-    folder.write_bytes("data-00000.arrow", b"something else")
-    with pytest.raises(RunError, match="remove"):
-        ArrowSink().finish(folder, [("data-00000.arrow", 4)], pa.schema([]))
-    assert not folder.exists("state.json")

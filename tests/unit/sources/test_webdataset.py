@@ -69,15 +69,17 @@ def test_the_webdataset_librarys_own_tars_are_read(tmp_path: Path) -> None:
 
 
 def test_keys_and_grouping_are_those_of_the_webdataset_library(tmp_path: Path) -> None:
-    members = [
+    stored = [
         ("d.x/a.jpg", b"1"),
         ("d.x/a.seg.png", b"2"),
         ("d.x/b.JPG", b"3"),
         ("noext", b"4"),
         ("d.x/.hid.jpg", b"5"),
     ]
-    path = write_tar(tmp_path / "a.tar", members)
-    expected = [sample["__key__"] for sample in webdataset.WebDataset(str(path), shardshuffle=False)]
+    path = write_tar(tmp_path / "a.tar", stored)
+    with path.open("rb") as handle:
+        members = [{**one, "__url__": "a.tar"} for one in webdataset.tariterators.tar_file_iterator(handle)]
+    expected = [sample["__key__"] for sample in webdataset.tariterators.group_by_keys(members)]
     found = read(path)
     assert [sample.key for sample in found] == expected == ["d.x/a", "d.x/b"]
     assert (found[0].image, found[0].fields) == (b"1", {"seg.png": b"2"})
