@@ -102,7 +102,7 @@ class Keep(_Part):
     Attributes
     ----------
     policy : "best", "first", "last" or callable
-        "best": most pixels, then most bytes a pixel, then the longest caption, then the first.  A callable takes a
+        "best": most pixels inside a uniform frame, then most bytes a pixel, then the longest caption, then the first.  A callable takes a
         `dedupkit.grouping.keep.Candidate` and returns something that sorts; the highest is kept.
     max_copies : int
         How many members of a group stay.

@@ -137,6 +137,8 @@ FINGERPRINTS = pa.schema(
         "trimmed_pdq": pa.binary(32),
         "trimmed_pdq_quality": pa.uint8(),
         "trimmed_luminance_entropy": pa.float32(),
+        "trimmed_width": pa.uint32(),  # pixels inside the frame, at full scale
+        "trimmed_height": pa.uint32(),
         "width": pa.uint32(),  # as shown: EXIF orientation applied
         "height": pa.uint32(),
         "format": pa.string(),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
-STAGE = "fingerprints/1"  # raised whenever the same input gives other fingerprints
+STAGE = "fingerprints/2"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
 _BATCH = 32
 _MIN_INNER_SIDE = 32  # pixels at full scale; the hash of less does not tell a sign from its mirror image
@@ -118,6 +118,7 @@ class _Seen:
     decoded: Decoded
     whole: HashGrids
     inner: HashGrids | None
+    inner_size: tuple[int, int] | None
     phash: int | None
 
 
@@ -128,20 +129,22 @@ def _look_at(sample: Sample, recipe: Recipe) -> _Seen | Fault:
     if isinstance(decoded, Fault):
         return decoded
     whole = hash_grids(decoded.gray, decoded.height, decoded.width)
-    inner = _inner_grids(decoded, recipe.fingerprints.max_frame_range)
+    inner, inner_size = _inside_frame(decoded, recipe.fingerprints.max_frame_range) or (None, None)
     phash = None if decoded.rgb is None else phash_of_image(decoded.rgb)  # full scale: pHash as imagededup takes it
-    return _Seen(decoded.without_pixels(), whole, inner, phash)
+    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash)
 
 
-def _inner_grids(decoded: Decoded, max_frame_range: int) -> HashGrids | None:
-    """Grids of what is inside a uniform frame, if there is one."""
+def _inside_frame(decoded: Decoded, max_frame_range: int) -> tuple[HashGrids, tuple[int, int]] | None:
+    """Grids, width and height of what is inside a uniform frame, if there is one."""
     gray = decoded.gray
     inner = trim_frame(gray, max_frame_range)
     if inner is None:
         return None
     height = max(inner.shape[0], round(inner.shape[0] * decoded.height / gray.shape[0]))
     width = max(inner.shape[1], round(inner.shape[1] * decoded.width / gray.shape[1]))
-    return hash_grids(inner, height, width) if min(height, width) >= _MIN_INNER_SIDE else None
+    if min(height, width) < _MIN_INNER_SIDE:
+        return None
+    return hash_grids(inner, height, width), (width, height)
 
 
 def _row(sample: Sample, seen: _Seen, hashes: Iterator[PerceptualHashes]) -> Row:
@@ -152,6 +155,7 @@ def _row(sample: Sample, seen: _Seen, hashes: Iterator[PerceptualHashes]) -> Row
         hashlib.sha256(image).digest(),
         *(phash, whole.pdq, whole.pdq_quality, whole.luminance_entropy),
         *((inner.phash, inner.pdq, inner.pdq_quality, inner.luminance_entropy) if inner else (None,) * 4),
+        *(seen.inner_size or (None, None)),
         *(decoded.width, decoded.height, decoded.format, len(image), sample.caption),
         *(None, None),
         [*sample.notes, Note.ANIMATED] if decoded.animated else list(sample.notes),
@@ -162,4 +166,4 @@ def _faulty_row(sample: Sample, fault: Fault) -> Row:
     sha256 = None if sample.image is None else hashlib.sha256(sample.image).digest()
     size = None if sample.image is None else len(sample.image)
     facts = (None, None, None, size, sample.caption)
-    return (sha256, *(None,) * 8, *facts, fault.reason.value, fault.detail, list(sample.notes))
+    return (sha256, *(None,) * 10, *facts, fault.reason.value, fault.detail, list(sample.notes))

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from dedupkit.recipe import Keep
 
-COLUMNS = ("position", "key", "shard", "caption", "width", "height", "format", "byte_size")
+COLUMNS = (
+    "position", "key", "shard", "caption", "width", "height", "trimmed_width", "trimmed_height", "format", "byte_size",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Candidate:
         Its caption.
     width, height : int
         Pixels, as shown.
+    trimmed_width, trimmed_height : int or None
+        Pixels inside the uniform frame; None where there is none.
     format : str
         Encoding: jpeg, png ...
     byte_size : int
@@ -41,6 +45,8 @@ class Candidate:
     caption: str | None
     width: int
     height: int
+    trimmed_width: int | None
+    trimmed_height: int | None
     format: str
     byte_size: int
     position: int
@@ -79,7 +85,9 @@ def ranks(members: pa.Table, keep: Keep) -> NDArray[np.int64]:
 def _best_first(members: pa.Table) -> NDArray[np.int64]:
     import pyarrow.compute as pc
 
-    pixels = members["width"].to_numpy().astype(np.int64) * members["height"].to_numpy().astype(np.int64)
-    bytes_a_pixel = members["byte_size"].to_numpy() / np.maximum(pixels, 1)
+    sides = {name: members[name].to_numpy().astype(np.int64) for name in ("width", "height")}
+    inside = {name: pc.coalesce(members[f"trimmed_{name}"], members[name]).to_numpy() for name in sides}
+    bytes_a_pixel = members["byte_size"].to_numpy() / np.maximum(sides["width"] * sides["height"], 1)
     caption_length = pc.fill_null(pc.utf8_length(members["caption"]), 0).to_numpy()
-    return np.lexsort((-caption_length.astype(np.int64), -bytes_a_pixel, -pixels))
+    pixels_inside = inside["width"].astype(np.int64) * inside["height"].astype(np.int64)
+    return np.lexsort((-caption_length.astype(np.int64), -bytes_a_pixel, -pixels_inside))
