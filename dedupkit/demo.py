@@ -88,7 +88,7 @@ class DemoResult:
             console.print(faults)
             console.print(f"{pictures} different pictures, {len(self.lost)} lost {', '.join(self.lost)}".rstrip())
             console.print(f"report: {self.report}", soft_wrap=True)
-        return capture.get()
+        return capture.get().rstrip("\n")
 
 
 def example_images() -> Path:

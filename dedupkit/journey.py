@@ -113,6 +113,7 @@ class Journey:
             "matching": digest(self.recipe.matching.model_dump()),
         }
         part = Part("pairs.parquet", inputs, None)
+        stage.discard_others([part.name])
         if stale_parts("pairs", stage, [part]):
             self.observe(Progress("pairs", 0, 1, 0))
             tables = (self.tables.fingerprints(number, matching.COLUMNS) for number in range(len(self.shards)))

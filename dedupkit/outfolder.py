@@ -8,7 +8,7 @@ from typing import Any
 
 from dedupkit._version import __version__
 from dedupkit.errors import UsageError
-from dedupkit.storage import Folder
+from dedupkit.storage import PARTIAL, Folder
 
 PUBLISHED = (
     "report.html", "report.json", "recipe.toml", "decisions.parquet", "dataset/state.json",
@@ -37,6 +37,9 @@ def claim(out: str | os.PathLike[str], source: Any, *, overwrite: bool) -> Folde
     try:
         if overwrite:
             for name in (*_OURS, _WORK):
+                folder.remove(name)
+        for name in names:
+            if name.endswith(PARTIAL):  # of a run that was killed while it wrote
                 folder.remove(name)
         folder.write_json(_MARK, {"written_by": "dedupkit", "version": __version__})
     except OSError as error:

@@ -21,6 +21,9 @@ from fsspec.implementations.local import LocalFileSystem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+PARTIAL = ".partial"
+"""Ending of files that are being written."""
+
 
 def digest(value: object) -> str:
     """Short hexadecimal SHA-256 of a JSON-like value, the same on every machine."""
@@ -83,7 +86,7 @@ class Folder:
             return
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f"{place.name}.{os.getpid()}.partial")
+        beside = place.with_name(f"{place.name}.{os.getpid()}{PARTIAL}")
         try:
             with beside.open("wb") as handle:
                 yield handle

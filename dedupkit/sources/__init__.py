@@ -8,7 +8,7 @@ from dedupkit.sources.base import Shard, Source
 
 if TYPE_CHECKING:
     from dedupkit.sources.opening import open_source
-    from dedupkit.sources.spool import spool
+    from dedupkit.sources.spooling import spool
 
 __all__ = ["Shard", "Source", "open_source", "spool"]
 
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:  # readers need pyarrow and fsspec; `import d
 
         return open_source
     if name == "spool":
-        from dedupkit.sources.spool import spool
+        from dedupkit.sources.spooling import spool
 
         return spool
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -104,12 +104,11 @@ def sample_of(item: Any, entries: Entries, row_key: str) -> Sample:
     if not isinstance(item, Mapping):
         return Sample(row_key, None, fault=_no_image(item), notes=(Note.CAPTION_MISSING,))
     image_name, caption_name, key_name = (
-        next((name for name in names if name is not None and item.get(name) is not None), None)
-        for names in (entries.images, entries.captions, entries.keys)
+        _first(names, item) for names in (entries.images, entries.captions, entries.keys)
     )
     image, fault = _image_of(item.get(image_name), entries) if image_name else (None, _no_image(None))
     caption, notes = caption_of(item.get(caption_name))
-    key = utf8_text(item[key_name])[0] if key_name else row_key
+    key = utf8_text(item[key_name])[0] if key_name and item[key_name] is not None else row_key
     taken = {image_name, key_name if key_name in KEY_NAMES else None, *_WEBDATASET_NAMES}
     if not isinstance(item.get(caption_name), list | tuple):
         taken.add(caption_name)
@@ -119,6 +118,12 @@ def sample_of(item: Any, entries: Entries, row_key: str) -> Sample:
         if name not in taken and not (value is None and name in entries.images)
     }
     return Sample(key, image, caption, fields, fault, notes)
+
+
+def _first(names: tuple[str | None, ...], item: Mapping[Any, Any]) -> str | None:
+    """The first of the names that has a value, or else that is there."""
+    present = [name for name in names if name is not None and name in item]
+    return next((name for name in present if item[name] is not None), present[0] if present else None)
 
 
 def _image_of(value: Any, entries: Entries) -> tuple[bytes | None, Fault | None]:

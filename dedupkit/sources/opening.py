@@ -79,7 +79,7 @@ def open_source(
 def _open_object(source: object, options: SourceOptions, max_bytes: int, spool_to: Folder | None) -> Source:
     from dedupkit.sources.datasets_objects import kind_of_datasets_object, open_datasets_object
     from dedupkit.sources.iterables import Entries, IterableSource
-    from dedupkit.sources.spool import spool
+    from dedupkit.sources.spooling import spool
 
     if kind_of_datasets_object(source):
         return open_datasets_object(source, options, max_bytes)

@@ -109,14 +109,20 @@ def open_tables(
 
 
 def read_schema(file: File) -> pa.Schema:
-    """The schema of a Parquet or Arrow file."""
-    if file.path.lower().endswith(PARQUET_ENDINGS):
-        import pyarrow.parquet as pq
+    """The schema of a Parquet or Arrow file.
 
-        with _opened(file) as handle:
-            return pq.read_schema(handle)
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read, or is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    is_parquet = file.path.lower().endswith(PARQUET_ENDINGS)
     with _opened(file) as handle:
-        return _ipc(handle)[0]
+        schema = pq.read_schema(handle) if is_parquet else _ipc(handle)[0]
+    schema.to_string()  # fails here, and not wherever a name is used, if names are not UTF-8
+    return schema
 
 
 def _batches(file: File) -> Iterator[pa.RecordBatch]:

@@ -85,8 +85,8 @@ def test_brace_ranges_keep_their_order_and_lists_may_mix_ways_of_naming(folder: 
 
 
 def test_shard_names_are_paths_below_where_the_pattern_starts(folder: Path) -> None:
-    assert [shard.name for shard in open_source(f"{folder}/sh*/*.tar").shards()][0] == "shards/00000"
-    assert [shard.name for shard in open_source(f"{folder}/shards/*.tar").shards()][0] == "00000"
+    assert next(shard.name for shard in open_source(f"{folder}/sh*/*.tar").shards()) == "shards/00000"
+    assert next(shard.name for shard in open_source(f"{folder}/shards/*.tar").shards()) == "00000"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,6 @@ def test_a_range_of_a_billion_files_is_refused() -> None:
         ("empty", "empty holds no images; give a folder of images, tars"),
         ("empty/*.tar", r"no file matches .*empty/\*\.tar; check the pattern"),
         ("shards/{00001..00009}.tar", r"00003.tar \(of .*\) cannot be read"),
-        (".", r"holds tars and tables and images|holds tars and tables"),
         ("photos.zip", "is an archive that cannot be streamed; unpack it"),
         ("archives", "holds no images; unpack its archives first"),
         ("notes.md", "is neither image, tar nor table"),
@@ -158,7 +157,7 @@ def test_something_that_is_a_source_already_is_taken_as_it_is(folder: Path) -> N
 
 
 def test_an_unknown_protocol_is_refused_without_showing_credentials() -> None:
-    with pytest.raises(UsageError, match="nosuch://bucket/a.tar cannot be opened") as caught:
+    with pytest.raises(UsageError, match=r"nosuch://bucket/a\.tar cannot be opened") as caught:
         open_source("nosuch://user:secret@bucket/a.tar?X-Amz-Signature=abc")
     assert "secret" not in str(caught.value)
     assert "abc" not in str(caught.value)
