@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.journey import Journey
 from dedupkit.options import resolve_recipe, versions
-from dedupkit.outfolder import PUBLISHED, claim
+from dedupkit.outfolder import PUBLISHED, check, claim
 from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS
 from dedupkit.sinks.stage import emit
@@ -115,10 +117,13 @@ def clean(
     """
     chosen = resolve_recipe(recipe)
     workforce = engine or LocalEngine(workers)
-    folder = claim(out, source, overwrite=overwrite)
+    folder = check(out, source)
     work = folder.below(".dedupkit")
-    opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
-    journey = Journey(opened, chosen, work, workforce, progress or _silent)
+    open_it = partial(open_source, source, chosen.source, max_bytes=chosen.limits.max_bytes)
+    # A source that cannot be opened costs nothing in OUT; but an iterator is written there while it is opened.
+    opened = None if isinstance(source, Iterator) else open_it()
+    claim(folder, overwrite=overwrite)
+    journey = Journey(opened or open_it(spool_to=work.below("spool")), chosen, work, workforce, progress or _silent)
     fingerprints = journey.fingerprint()
     if not sum(part["rows"] for part in fingerprints):
         raise UsageError(f"{_described(source)} holds no samples; name a source with images")

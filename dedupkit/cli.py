@@ -31,7 +31,10 @@ app = typer.Typer(
 )
 
 _Source = Annotated[
-    str, typer.Argument(help="A folder of images, tars or Parquet, a glob, a saved dataset, or any fsspec URL.")
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="A folder of images, tars or Parquet, a glob, a saved dataset, or any fsspec URL."
+    ),
 ]
 _RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="TOML file with every choice of the run.")]
 _Preset = Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")]
@@ -46,7 +49,9 @@ _Radius = Annotated[int | None, typer.Option(help="Largest Hamming distance of a
 @app.command()
 def clean(
     source: _Source,
-    out: Annotated[str, typer.Argument(help="Folder for the cleaned dataset, the decisions and the report.")],
+    out: Annotated[
+        str, typer.Argument(metavar="OUT", help="Folder for the cleaned dataset, the decisions and the report.")
+    ],
     recipe: _RecipeFile = None,
     preset: _Preset = None,
     engine: _Engine = "local",

@@ -13,7 +13,7 @@ from dedupkit.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DECIDING_PACKAGES = ("numpy", "pillow", "pyarrow", "scipy", "simplejpeg")
+_DECIDING_PACKAGES = ("numpy", "pillow", "pyarrow", "simplejpeg")
 
 
 def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:

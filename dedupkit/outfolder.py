@@ -18,33 +18,40 @@ _WORK = ".dedupkit"
 _MARK = f"{_WORK}/dedupkit.json"
 
 
-def claim(out: str | os.PathLike[str], source: Any, *, overwrite: bool) -> Folder:
-    """The output folder, new or of an earlier run.
+def check(out: str | os.PathLike[str], source: Any) -> Folder:
+    """The output folder, new or of an earlier run; nothing is written yet.
 
     Raises
     ------
     UsageError
-        It holds what is not ours, lies in the source or around it, or cannot be written.
+        It holds what is not ours, or lies in the source or around it.
     """
     path = Path(out).resolve()
     _check_apart(path, source)
-    folder = Folder(str(path))
     if path.exists() and not path.is_dir():
         raise UsageError(f"{out} is a file; name a folder for the output")
+    folder = Folder(str(path))
     names = folder.names()
     if names and not folder.exists(_MARK):
         raise UsageError(f"{out} holds files that dedupkit did not write ({names[0]}); name an empty or new folder")
+    return folder
+
+
+def claim(folder: Folder, *, overwrite: bool) -> None:
+    """Mark the folder as ours; with `overwrite`, remove what an earlier run left in it.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written.
+    """
     try:
-        if overwrite:
-            for name in (*_OURS, _WORK):
-                folder.remove(name)
-        for name in names:
-            if name.endswith(PARTIAL):  # of a run that was killed while it wrote
-                folder.remove(name)
+        for name in folder.names():
+            if name.endswith(PARTIAL) or (overwrite and name in (*_OURS, _WORK)):
+                folder.remove(name)  # half of a file that a killed run was writing, or all of it
         folder.write_json(_MARK, {"written_by": "dedupkit", "version": __version__})
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror or error}; name another folder") from error
-    return folder
+        raise UsageError(f"{folder.url} cannot be written: {error.strerror or error}; name another folder") from error
 
 
 def _check_apart(path: Path, source: Any) -> None:

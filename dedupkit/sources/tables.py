@@ -16,7 +16,7 @@ from dedupkit.sources.image_files import FilesBelow
 from dedupkit.sources.listing import File, error_text, unique_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dedupkit.recipe import SourceOptions
 
@@ -121,8 +121,16 @@ def read_schema(file: File) -> pa.Schema:
     is_parquet = file.path.lower().endswith(PARQUET_ENDINGS)
     with _opened(file) as handle:
         schema = pq.read_schema(handle) if is_parquet else _ipc(handle)[0]
-    schema.to_string()  # fails here, and not wherever a name is used, if names are not UTF-8
+    _check_names(schema)
     return schema
+
+
+def _check_names(fields: Iterable[pa.Field]) -> None:
+    """Raise UnicodeDecodeError for a name that is not UTF-8: here, and not wherever a name is used."""
+    for field in fields:
+        _ = field.name
+        if pa.types.is_struct(field.type):
+            _check_names(field.type)
 
 
 def _batches(file: File) -> Iterator[pa.RecordBatch]:

@@ -197,6 +197,15 @@ def test_an_arrow_stream_cut_short_gives_the_batches_before(tmp_path: Path) -> N
     assert faults([rest]) == {"a.arrow": Reason.DAMAGED_SHARD}
 
 
+def test_a_column_name_that_is_not_utf8_is_damage(tmp_path: Path) -> None:
+    table = pa.table({"image": pa.array([b"1"]), "zzzzzzzz": [1]})
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    data = (tmp_path / "a.arrow").read_bytes()
+    (tmp_path / "a.arrow").write_bytes(data.replace(b"zzzzzzzz", b"\xffzzzzzzz"))
+    assert faults(read(tmp_path / "a.arrow")) == {"a.arrow": Reason.DAMAGED_SHARD}
+
+
 def test_a_saved_dataset_is_read_with_its_features(tmp_path: Path) -> None:
     dataset().save_to_disk(str(tmp_path / "saved"), num_shards=2)
     source = open_source(tmp_path / "saved")

@@ -1,0 +1,95 @@
+"""Killed at any moment and run again: the same bytes as an undisturbed run, each part written once."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.conftest import write_shards
+from tests.integration.test_clean import tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import Planted
+
+_SHARDS = 8
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    return write_shards(tmp_path_factory.mktemp("resume") / "shards", _SHARDS, 60)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(source: Planted, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """What a run leaves behind, and how many seconds it takes."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    began = time.monotonic()
+    assert start(source, out).wait(timeout=120) == 0
+    return tree(out), time.monotonic() - began
+
+
+def start(source: Planted, out: Path) -> subprocess.Popen[bytes]:
+    arguments = ["clean", str(source.folder), str(out), "--format", "arrow", "--format", "webdataset"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "dedupkit", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def parts(out: Path) -> dict[Path, int]:
+    """The parts that have a receipt, and when they were written."""
+    receipts = out / ".dedupkit" / "receipts"
+    found = {}
+    for receipt in receipts.rglob("*.json"):
+        stage, name = receipt.parent.name, receipt.name.removesuffix(".json")
+        part = (out if stage in ("dataset", "webdataset") else out / ".dedupkit") / stage / name
+        found[part] = part.stat().st_mtime_ns
+    return found
+
+
+@pytest.mark.parametrize("moment", [number / 10 for number in range(1, 11)])
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    source: Planted, undisturbed: tuple[dict[str, str], float], tmp_path: Path, moment: float
+) -> None:
+    whole, seconds = undisturbed
+    out = tmp_path / "out"
+    run = start(source, out)
+    time.sleep(seconds * moment)
+    run.send_signal(signal.SIGKILL)
+    run.wait(timeout=30)
+    done = parts(out) if out.exists() else {}
+    assert start(source, out).wait(timeout=120) == 0
+    assert tree(out) == whole
+    assert {part: part.stat().st_mtime_ns for part in done} == done
+
+
+def test_many_kills_in_a_row_still_end_at_the_same_bytes(
+    source: Planted, undisturbed: tuple[dict[str, str], float], tmp_path: Path
+) -> None:
+    whole, seconds = undisturbed
+    out = tmp_path / "out"
+    for number in range(6):
+        run = start(source, out)
+        time.sleep(seconds * (0.35 + 0.1 * number))
+        run.kill()
+        run.wait(timeout=30)
+    assert start(source, out).wait(timeout=120) == 0
+    assert tree(out) == whole
+
+
+def test_a_part_that_was_cut_short_is_made_again(
+    source: Planted, undisturbed: tuple[dict[str, str], float], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert start(source, out).wait(timeout=120) == 0
+    for name in (".dedupkit/fingerprints/00001.parquet", "dataset/data-00002.arrow", ".dedupkit/pairs/pairs.parquet"):
+        data = (out / name).read_bytes()
+        (out / name).write_bytes(data[: len(data) // 2])
+    assert start(source, out).wait(timeout=120) == 0
+    assert tree(out) == undisturbed[0]
