@@ -117,7 +117,8 @@ class Journey:
         if stale_parts("pairs", stage, [part]):
             self.observe(Progress("pairs", 0, 1, 0))
             tables = (self.tables.fingerprints(number, matching.COLUMNS) for number in range(len(self.shards)))
-            make_part(stage, _table_writer(matching.match(tables, self.recipe.matching)), part)
+            pairs = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1))
+            make_part(stage, _table_writer(pairs), part)
         self.observe(Progress("pairs", 1, 1, 0))
         return read_table(stage, part.name)
 

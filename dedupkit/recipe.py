@@ -44,7 +44,7 @@ class Limits(_Part):
         Encoded size in bytes.
     """
 
-    max_pixels: int = Field(default=178_956_970, ge=1)  # Pillow's own limit for a warning of a decompression bomb
+    max_pixels: int = Field(default=178_956_970, ge=1)  # where Pillow itself sees a decompression bomb
     max_bytes: int = Field(default=256 << 20, ge=1)
 
 
@@ -54,7 +54,7 @@ class Fingerprints(_Part):
     Attributes
     ----------
     draft : bool
-        Decode JPEGs at reduced scale (at least 88 pixels a side) and greyscale: twice as fast, a few bits of each
+        Decode JPEGs at reduced scale (at least 88 pixels a side) and greyscale: three times as fast, a few bits of each
         hash move.  Without it pHash equals imagededup's and PDQ the reference code's, bit for bit.
     max_frame_range : int
         Largest spread, in levels of 0-255, of a row or column that still counts as part of a uniform frame.
@@ -102,8 +102,9 @@ class Keep(_Part):
     Attributes
     ----------
     policy : "best", "first", "last" or callable
-        "best": most pixels inside a uniform frame, then most bytes a pixel, then the longest caption, then the first.  A callable takes a
-        `dedupkit.grouping.keep.Candidate` and returns something that sorts; the highest is kept.
+        "best": most pixels inside a uniform frame, then most bytes a pixel, then the longest caption, then the
+        first.  A callable takes a `dedupkit.grouping.keep.Candidate` and returns something that sorts; the highest
+        is kept.
     max_copies : int
         How many members of a group stay.
     """

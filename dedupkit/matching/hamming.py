@@ -1,15 +1,16 @@
 """All pairs of hashes within a Hamming radius, complete, without comparing all pairs.
 
 Multi-index hashing (Norouzi, Punjani and Fleet 2012, arXiv 1307.2982): if two hashes of m chunks differ in at most r
-bits, then some chunk differs in at most floor(r / m).  Chunks of 16 bits that agree, with up to that many bits masked
-out, are found by sorting; only hashes that share one are compared.  Each chunk lies in one word of one parity
-(see `turns`), so that a chunk and its complement share a sorting key and the four mirror images cost one search.
+bits, then some chunk differs in at most floor(r / m).  Chunks of 16 bits that agree, with up to that many bits
+changed, are looked up in buckets; only hashes that share one are compared.  Each chunk lies in one word of one parity
+(see `turns`), so that a chunk and its complement share a bucket and the four mirror images cost one search.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class HammingPairs:
 
 
 def hamming_pairs(
-    codes: NDArray[np.uint8], layout: HashLayout, max_hamming_bits: int, *, turned: bool = True
+    codes: NDArray[np.uint8], layout: HashLayout, max_hamming_bits: int, *, turned: bool = True, threads: int = 1
 ) -> HammingPairs:
     """Find every pair of hashes within a Hamming radius.
 
@@ -62,6 +63,8 @@ def hamming_pairs(
         Radius.
     turned : bool
         Also match each hash with the other's seven flips and turns.
+    threads : int
+        Threads that search, a chunk each.
 
     Returns
     -------
@@ -70,15 +73,18 @@ def hamming_pairs(
 
     Notes
     -----
-    Time is that of ``m * C(16, floor(r / m))`` sorts of n keys (m = bits / 16 chunks, doubled by `turned`) and of one
-    comparison, about 40 ns, for each pair that shares a masked chunk: for n random hashes n^2 / 2^17 each sort.
+    Time is that of n look-ups for each of m chunks (m = bits / 16) and each change of up to ``floor(r / m)`` bits in
+    one, doubled by `turned`, and of one comparison, about 40 ns, for each pair that shares a bucket: with n random
+    hashes n^2 / 2^16 a look-up.  Memory is 100 bytes a hash, and 12 a pair found.
     """
     words = layout.words(codes)
-    found = list(_search(words, words, max_hamming_bits, turned=turned))
+    searches = [_Search(words, words, max_hamming_bits, turned, 0)]
     if turned:
-        transposed = layout.words(layout.transposed(codes))
-        found += [_Block(*block[:3], block.turn + 4) for block in _search(words, transposed, max_hamming_bits)]
-    return _nearest_turn(found)
+        searches.append(_Search(words, layout.words(layout.transposed(codes)), max_hamming_bits, turned, 4))
+    chunks = range(layout.bits // _CHUNK_BITS)
+    with ThreadPoolExecutor(threads, thread_name_prefix="dedupkit") as pool:
+        found = list(pool.map(_Search.in_chunk, *zip(*product(searches, chunks), strict=True)))
+    return _nearest_turn([block for blocks in found for block in blocks])
 
 
 class _Block(NamedTuple):
@@ -88,93 +94,91 @@ class _Block(NamedTuple):
     turn: NDArray[np.uint8]
 
 
-def _search(words: NDArray[Any], others: NDArray[Any], radius: int, *, turned: bool = True) -> Iterator[_Block]:
-    """Each pair a < b of a row of `words` and one of `others` within the radius under some mirroring, once."""
-    chunks, other_chunks = (np.ascontiguousarray(each).view(np.uint16) for each in (words, others))
-    count = chunks.shape[1]
-    masks = [sum(1 << bit for bit in bits) for bits in combinations(range(_CHUNK_BITS), radius // count)]
-    owner = _owners(masks)
-    for chunk in range(count):
-        mirrored = turned and chunk >= count // 4  # the first word holds even frequencies only
-        keys, other_keys = chunks[:, chunk], other_chunks[:, chunk]
-        for number, mask in enumerate(masks):
-            for a, b in _sharing(keys, other_keys, mask, mirrored=mirrored, same=others is words):
-                mine = owner[_fewer_bits(keys[a] ^ other_keys[b], mirrored=mirrored)] == number
-                a, b = a[mine], b[mine]
-                difference = words[a] ^ others[b]
-                distances = mirrored_distances(difference) if turned else _plain_distances(difference)
-                near = distances.min(axis=0) <= radius
-                near[near] &= _first_found_in(difference[near], chunk, owner, turned=turned)
-                if near.any():
-                    best = distances[:, near].argmin(axis=0)
-                    distance = distances[:, near].min(axis=0)
-                    yield _Block(a[near], b[near], distance, best.astype(np.uint8))
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Pairs a < b of a row of `words` and one of `others`, under any of four mirrorings or none, found once each."""
+
+    words: NDArray[Any]
+    others: NDArray[Any]
+    radius: int
+    turned: bool
+    first_turn: int
+
+    def in_chunk(self, chunk: int) -> list[_Block]:
+        """The pairs that are near in one chunk, and in none before."""
+        keys, other_keys = (each.view(np.uint16)[:, chunk] for each in (self.words, self.others))
+        count = self.words.view(np.uint16).shape[1]
+        mirrored = self.turned and chunk >= count // 4  # the first word holds even frequencies only
+        near_bits = self.radius // count
+        buckets = _Buckets.of(_smaller(keys, mirrored=mirrored))
+        return [
+            block
+            for difference in _differences(near_bits)
+            for a, b in buckets.partners(_smaller(other_keys ^ difference, mirrored=mirrored))
+            if len((block := self._compared(a, b, chunk, near_bits)).a)
+        ]
+
+    def _compared(self, a: NDArray[np.int64], b: NDArray[np.int64], chunk: int, near_bits: int) -> _Block:
+        difference = self.words[a] ^ self.others[b]
+        distances = mirrored_distances(difference) if self.turned else _plain_distances(difference)
+        near = distances.min(axis=0) <= self.radius
+        near[near] &= ~_found_before(difference[near], chunk, near_bits, turned=self.turned)
+        distances = distances[:, near]
+        turn = distances.argmin(axis=0).astype(np.uint8) + np.uint8(self.first_turn)
+        return _Block(a[near], b[near], distances.min(axis=0), turn)
 
 
 def _plain_distances(difference: NDArray[Any]) -> NDArray[np.uint16]:
-    return np.bitwise_count(difference).sum(axis=1, dtype=np.uint16)[None]
+    return np.asarray(np.bitwise_count(difference).sum(axis=1, dtype=np.uint16)[None])
 
 
-def _owners(masks: list[int]) -> NDArray[np.int16]:
-    """For each 16-bit difference the first mask that covers it, -1 where none does."""
-    owner = np.full(1 << _CHUNK_BITS, -1, dtype=np.int16)
-    for number, mask in reversed(list(enumerate(masks))):
-        part = mask
-        while True:
-            owner[part] = number
-            if part == 0:
-                break
-            part = (part - 1) & mask  # the next smaller subset of the mask's bits
-    return owner
+def _differences(bits: int) -> list[np.uint16]:
+    """All 16-bit values of at most so many bits."""
+    places = range(_CHUNK_BITS)
+    chosen = (each for count in range(bits + 1) for each in combinations(places, count))
+    return [np.uint16(sum(1 << bit for bit in each)) for each in chosen]
 
 
-def _fewer_bits(difference: NDArray[np.uint16], *, mirrored: bool) -> NDArray[np.uint16]:
-    """The difference or, where chunks count as equal to their complements, the one of both with fewer bits."""
-    if not mirrored:
-        return difference
-    return np.asarray(np.where(np.bitwise_count(difference) > _CHUNK_BITS // 2, ~difference, difference))
+def _smaller(keys: NDArray[np.uint16], *, mirrored: bool) -> NDArray[np.uint16]:
+    """Of each key and its complement the smaller, where mirroring makes them equal."""
+    return np.asarray(np.minimum(keys, ~keys)) if mirrored else keys
 
 
-def _first_found_in(
-    difference: NDArray[Any], chunk: int, owner: NDArray[np.int16], *, turned: bool
-) -> NDArray[np.bool_]:
-    """Whether no earlier chunk finds the pair too."""
-    earlier = difference.view(np.uint16)
-    plain = earlier[:, : min(chunk, earlier.shape[1] // 4)]
-    mirrored = _fewer_bits(earlier[:, plain.shape[1] : chunk], mirrored=turned)
-    return np.asarray((owner[plain] < 0).all(axis=1) & (owner[mirrored] < 0).all(axis=1))
+def _found_before(difference: NDArray[Any], chunk: int, bits: int, *, turned: bool) -> NDArray[np.bool_]:
+    """Whether an earlier chunk finds the pair too."""
+    differing = np.bitwise_count(difference.view(np.uint16)[:, :chunk])
+    if turned:
+        mirrored = differing[:, difference.view(np.uint16).shape[1] // 4 :]
+        np.minimum(mirrored, _CHUNK_BITS - mirrored, out=mirrored)
+    return np.asarray((differing <= bits).any(axis=1))
 
 
-def _sharing(
-    keys: NDArray[np.uint16], others: NDArray[np.uint16], mask: int, *, mirrored: bool, same: bool
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows a < b whose keys agree outside the mask, in bounded blocks."""
-    masked = _masked(keys, mask, mirrored=mirrored)
-    order = np.argsort(masked, kind="stable")
-    ends = np.cumsum(np.bincount(masked, minlength=1 << _CHUNK_BITS))
-    if same:
-        rows, begin, end = order, np.arange(1, len(order) + 1), ends[masked[order]]
-    else:
-        wanted = _masked(others, mask, mirrored=mirrored)
-        rows, end = np.arange(len(others)), ends[wanted]
-        begin = np.where(wanted > 0, ends[wanted.astype(np.int64) - 1], 0)
-    total = np.cumsum(end - begin)
-    for start in range(0, int(total[-1]) if len(total) else 0, _CANDIDATES):
-        number = np.arange(start, min(start + _CANDIDATES, total[-1]))
-        row = np.searchsorted(total, number, side="right")
-        partner = order[end[row] - (total[row] - number)]
-        a, b = (rows[row], partner) if same else (partner, rows[row])
-        if same:
-            yield np.minimum(a, b), np.maximum(a, b)
-        else:
+@dataclass(frozen=True, slots=True)
+class _Buckets:
+    """Rows by their key: those of key k are ``order[starts[k] : starts[k + 1]]``."""
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: NDArray[np.uint16]) -> _Buckets:
+        counts = np.bincount(keys, minlength=1 << _CHUNK_BITS)
+        return cls(np.argsort(keys, kind="stable"), np.concatenate([[0], np.cumsum(counts)]))
+
+    def partners(self, keys: NDArray[np.uint16]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Pairs a < b where row a is in the bucket of the b-th of the keys, in bounded blocks."""
+        begins = self.starts[keys]
+        counts = self.starts[keys.astype(np.int64) + 1] - begins
+        total = np.cumsum(counts)
+        cuts = np.searchsorted(total, np.arange(_CANDIDATES, total[-1] if len(total) else 0, _CANDIDATES))
+        for rows in np.split(np.arange(len(keys)), cuts):
+            b = np.repeat(rows, counts[rows])
+            before = np.repeat(total[rows] - counts[rows], counts[rows])
+            first = 0 if not len(rows) else total[rows[0]] - counts[rows[0]]
+            a = self.order[np.repeat(begins[rows], counts[rows]) + np.arange(first, first + len(b)) - before]
             ahead = a < b
-            yield a[ahead], b[ahead]
-
-
-def _masked(keys: NDArray[np.uint16], mask: int, *, mirrored: bool) -> NDArray[np.uint16]:
-    """Keys without the masked bits; of a key and its complement the smaller."""
-    kept = np.uint16(0xFFFF & ~mask)
-    return np.asarray(np.minimum(keys & kept, ~keys & kept) if mirrored else keys & kept)
+            if ahead.any():
+                yield a[ahead], b[ahead]
 
 
 def _nearest_turn(blocks: list[_Block]) -> HammingPairs:

@@ -71,7 +71,7 @@ class Fingerprints:
     trimmed: Hashes
 
 
-def match(tables: Iterable[pa.Table], matching: Matching) -> pa.Table:
+def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> pa.Table:
     """Find all pairs of copies.
 
     Parameters
@@ -80,6 +80,8 @@ def match(tables: Iterable[pa.Table], matching: Matching) -> pa.Table:
         Fingerprints in the order of positions, at least `COLUMNS`.
     matching : Matching
         When two samples are a pair.
+    threads : int
+        Threads that search.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def match(tables: Iterable[pa.Table], matching: Matching) -> pa.Table:
     exact = _table(prints.positions[first[copies]], prints.positions[copies], Tier.EXACT)
     distinct = np.flatnonzero(first == np.arange(len(first)))
     radius = max_hamming_bits(matching, len(distinct))
-    pairs = pa.concat_tables([exact, _perceptual(prints, distinct, matching, radius)])
+    pairs = pa.concat_tables([exact, _perceptual(prints, distinct, matching, radius, threads)])
     return pairs.replace_schema_metadata({RADIUS_KEY: str(radius)})
 
 
@@ -157,7 +159,9 @@ def first_of_equals(digests: NDArray[np.uint64]) -> NDArray[np.int64]:
     return first
 
 
-def _perceptual(prints: Fingerprints, distinct: NDArray[np.int64], matching: Matching, radius: int) -> pa.Table:
+def _perceptual(
+    prints: Fingerprints, distinct: NDArray[np.int64], matching: Matching, radius: int, threads: int
+) -> pa.Table:
     """Pairs of different bytes whose hashes are near, whole or trimmed."""
     layout = layout_of(matching)
     whole, trimmed = prints.whole, prints.trimmed
@@ -167,7 +171,7 @@ def _perceptual(prints: Fingerprints, distinct: NDArray[np.int64], matching: Mat
     owners = np.concatenate([with_whole, with_trimmed])
     is_trimmed = np.arange(len(owners)) >= len(with_whole)
     codes = np.concatenate([whole.codes[with_whole], trimmed.codes[with_trimmed]])
-    pairs = hamming_pairs(codes, layout, radius, turned=matching.turned)
+    pairs = hamming_pairs(codes, layout, radius, turned=matching.turned, threads=threads)
     a, b, a_trimmed, b_trimmed = owners[pairs.a], owners[pairs.b], is_trimmed[pairs.a], is_trimmed[pairs.b]
     sound = (a != b) & ~(~a_trimmed & ~b_trimmed & _differ_inside(trimmed, a, b, layout))
     return _evidence(prints, pairs, a, b, a_trimmed, b_trimmed, sound)

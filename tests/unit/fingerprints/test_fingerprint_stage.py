@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -171,8 +170,3 @@ def test_types_of_other_fields_lie_in_the_metadata() -> None:
 def test_a_position_is_shard_and_row() -> None:
     assert position(0, 0) == 0
     assert position(2, 5) == 2 * 4_294_967_296 + 5
-
-
-def test_the_contract_of_a_source_is_kept(mixed: tuple[Sample, ...]) -> None:
-    source = MemorySource((mixed[:3],))
-    assert pickle.loads(pickle.dumps(source)) == source
