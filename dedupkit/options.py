@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from dedupkit._version import __version__
@@ -29,4 +28,6 @@ def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:
 
 def versions() -> Mapping[str, str]:
     """Versions of what an output depends on."""
+    from importlib import metadata
+
     return {"dedupkit": __version__} | {name: metadata.version(name) for name in _DECIDING_PACKAGES}

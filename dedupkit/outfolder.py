@@ -56,6 +56,10 @@ def claim(folder: Folder, *, overwrite: bool) -> None:
 
 def _check_apart(path: Path, source: Any) -> None:
     """An output in its own source would be read as a source on the next run."""
+    if isinstance(source, (list, tuple)):
+        for each in source:
+            _check_apart(path, each)
+        return
     if not isinstance(source, (str, os.PathLike)) or "://" in os.fspath(source):
         return
     read = Path(source).resolve()

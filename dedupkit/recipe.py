@@ -185,7 +185,7 @@ class Recipe(_Part):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise UsageError(f"{name}: " + "; ".join(map(_one_line, error.errors()))) from error
+            raise UsageError(f"{name}: " + "; ".join(_lines(error.errors()))) from error
 
     def dumps(self, versions: dict[str, str] | None = None) -> str:
         """The recipe as TOML with every default written out; a keep policy that is code is named, not stored."""
@@ -202,8 +202,17 @@ def policy_name(policy: str | Callable[[Any], Any]) -> str:
     return f"{getattr(policy, '__module__', '?')}:{getattr(policy, '__qualname__', type(policy).__qualname__)}"
 
 
+def _lines(errors: list[Any]) -> list[str]:
+    """One line an option; of an option that may be of several kinds, what the first kind says."""
+    first: dict[Any, Any] = {}
+    for error in errors:
+        first.setdefault(error["loc"][:2], error)
+    return [_one_line(error) for error in first.values()]
+
+
 def _one_line(error: Any) -> str:
-    name = ".".join(str(part) for part in error["loc"] if part not in ("function-plain", "str", "int"))
     if error["type"] == "extra_forbidden":
+        name = ".".join(map(str, error["loc"]))
         return f"unknown option {name}; see docs/recipe.md for the names there are"
+    name = ".".join(str(part) for part in error["loc"][:2] if isinstance(part, str))  # deeper parts are pydantic's
     return f"{name}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"

@@ -13,6 +13,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 import fsspec
@@ -81,8 +82,11 @@ class Folder:
         """Open `name` for writing; it appears whole when the block ends well, and not at all otherwise."""
         filesystem, path = self.filesystem, self.path(name)
         if not isinstance(filesystem, LocalFileSystem):
-            with filesystem.open(path, "wb") as handle:  # object stores publish an object when it is closed
-                yield handle
+            with TemporaryDirectory(prefix="dedupkit-") as scratch:  # a store publishes what is put there, whole or not
+                beside = Path(scratch, "part")
+                with beside.open("wb") as handle:
+                    yield handle
+                filesystem.put_file(str(beside), path)
             return
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -156,12 +160,11 @@ class Stage:
         """
         try:
             receipt = self.receipts.read_json(f"{name}.json")
-            whole = self.parts.size(name) == receipt["byte_size"]
-        except (OSError, ValueError, KeyError):
+            whole, before = self.parts.size(name) == receipt["byte_size"], dict(receipt["inputs"])
+        except (OSError, ValueError, KeyError, TypeError):
             return []
         if not whole:
             return []
-        before = receipt["inputs"]
         return [key for key in sorted({*before, *inputs}) if before.get(key) != inputs.get(key)] or None
 
     def commit(self, name: str, inputs: Mapping[str, str], report: object = None) -> None:

@@ -49,8 +49,12 @@ class LocalEngine:
         self.threads = max(1, cores // self.processes) if workers != 1 else cores
 
     def threads_a_task(self, items: int) -> int:
-        """Threads of one task: with fewer tasks than cores the tasks share the cores among them."""
-        return max(1, self.processes * self.threads // max(1, items)) if items < self.processes * self.threads else 1
+        """Threads of one task: the tasks that run at once share the cores among them."""
+        return max(1, self.processes * self.threads // self._at_once(items))
+
+    def _at_once(self, items: int) -> int:
+        """Tasks that run at the same time: one a process, or, within this process, one a thread."""
+        return max(1, min(items, self.processes if self.processes > 1 else self.threads))
 
     def map(self, task: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[tuple[Item, Outcome]]:
         """Run `task` on each item; yields as they end.
@@ -60,7 +64,7 @@ class LocalEngine:
         RunError
             A worker process died; what it was doing is not written.
         """
-        slots = self.processes * self.threads // self.threads_a_task(len(items))
+        slots = self._at_once(len(items))
         with _one_blas_thread():
             if self.processes == 1:
                 with ThreadPoolExecutor(slots, thread_name_prefix="dedupkit") as pool:
@@ -70,10 +74,11 @@ class LocalEngine:
             from loky.process_executor import TerminatedWorkerError
 
             try:
-                with ProcessPoolExecutor(min(slots, len(items)) or 1, initializer=_start_worker) as pool:
+                with ProcessPoolExecutor(slots, initializer=_start_worker) as pool:
                     yield from _as_completed(pool, task, items, slots)
             except TerminatedWorkerError as error:
-                raise RunError(f"a worker process died ({error}); run again to go on from the last part") from error
+                why = str(error).partition("\n")[0]
+                raise RunError(f"a worker process died ({why}); run again to go on from the last part") from error
 
 
 def available_cores() -> int:
@@ -107,27 +112,12 @@ def _one_blas_thread() -> Iterator[None]:
     """Small matrix products gain nothing from BLAS threads, which would fight with ours."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, user_api="blas"), _pillow_without_pixel_limit():
+    with threadpool_limits(1, user_api="blas"):
         yield
-
-
-@contextmanager
-def _pillow_without_pixel_limit() -> Iterator[None]:
-    """The recipe's limit on pixels is the one that holds; Pillow's would warn below and refuse above its own."""
-    from PIL import Image
-
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
 
 
 def _start_worker() -> None:
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
-    from PIL import Image
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")
-    Image.MAX_IMAGE_PIXELS = None

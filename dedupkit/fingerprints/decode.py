@@ -7,16 +7,20 @@ white, of an animation the first frame counts, CMYK and palettes become RGB, 16-
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from dedupkit.sample import Fault, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from dedupkit.recipe import Limits
@@ -24,8 +28,19 @@ if TYPE_CHECKING:
 DRAFT_SIDE = 88  # the shorter side keeps that much: PDQ then moves by 5 bits on average, below 64 by 8
 _DRAFT_SCALES = (8, 4, 2)  # libjpeg-turbo has vector code for these alone
 _ORIENTATION_TAG = 0x0112
-_APP1, _START_OF_SCAN, _END_OF_IMAGE = 0xE1, 0xDA, 0xD9  # JPEG markers
+_APP1, _START_OF_SCAN, _END_OF_IMAGE = b"\xe1", b"\xda", b"\xd9"  # JPEG markers
 _SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_strict_lock = Lock()
+_strict_users: list[tuple[int | None, bool]] = []  # what each found; the last one popped is the first one's
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 
 
@@ -109,29 +124,39 @@ def _decode_jpeg(data: bytes, limits: Limits) -> Decoded | Fault | None:
         return None
     gray = pixels[:, :, 0]
     orientation = _jpeg_orientation(data)
+    if orientation is None:
+        return None
     if orientation > 4:
         height, width = width, height
     return Decoded(_oriented(gray, orientation), None, width, height, "jpeg")
 
 
-def _jpeg_orientation(data: bytes) -> int:
-    """EXIF orientation out of a JPEG's APP1 segment, 1 where there is none or it cannot be read."""
+def _jpeg_orientation(data: bytes) -> int | None:
+    """EXIF orientation out of a JPEG's header, 1 where there is none; None where Pillow has to look for it."""
     at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1] not in (_START_OF_SCAN, _END_OF_IMAGE):
+    while data[at : at + 1] == b"\xff":
+        marker = data[at + 1 : at + 2]
+        if marker == b"\xff":  # fill byte
+            at += 1
+            continue
+        if marker in (b"", _START_OF_SCAN, _END_OF_IMAGE):
+            break
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] == _APP1 and data.startswith(b"Exif\0\0", at + 4):
-            return _exif_orientation(data[at + 4 : end])
+        if marker == _APP1 and data.startswith(b"Exif\0\0", at + 4):
+            return _orientation_in(data[at + 4 : end])
+        if marker == _APP1 and data.find(b"Orientation", at, end) > 0:  # in XMP, which counts where EXIF is silent
+            return None
         at = end
     return 1
 
 
-def _exif_orientation(block: bytes) -> int:
+def _orientation_in(block: bytes) -> int | None:
     try:
         exif = Image.Exif()
         exif.load(block)
-        return _valid_orientation(exif.get(_ORIENTATION_TAG, 1))
     except Exception:  # noqa: BLE001 - a broken tag must not cost the image
-        return 1
+        return None
+    return _valid_orientation(exif[_ORIENTATION_TAG]) if _ORIENTATION_TAG in exif else None
 
 
 def _valid_orientation(value: Any) -> int:
@@ -150,34 +175,45 @@ def _oriented(gray: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _decode_with_pillow(data: bytes, limits: Limits, *, draft: bool) -> Decoded | Fault:
-    with Image.open(io.BytesIO(data)) as image:
+    with strict_pillow(), Image.open(io.BytesIO(data)) as image:
         if image.width * image.height > limits.max_pixels:
             return _too_many_pixels(image.width, image.height, limits)
         width, height, kind = image.width, image.height, (image.format or "unknown").lower()
         animated = kind in ("gif", "png", "webp", "tiff", "avif") and bool(getattr(image, "is_animated", False))
         if draft and kind in ("jpeg", "mpo"):
             image.draft("L" if image.mode in ("L", "YCbCr", "RGB") else image.mode, (DRAFT_SIDE, DRAFT_SIDE))
-        _load_whole(image)
-        turned = _upright(image)
-        if turned.size != image.size and turned.size == image.size[::-1] and image.width != image.height:
+        image.load()
+        orientation = _orientation(image)
+        flat = _flattened(image.transpose(_TRANSPOSES[orientation]) if orientation > 1 else image)
+        if orientation > 4:
             width, height = height, width
-        flat = _flattened(turned)
         rgb = None if draft else flat.convert("RGB")
     return Decoded(_luminance(flat, exact=not draft), rgb, width, height, "jpeg" if kind == "mpo" else kind, animated)
 
 
-def _load_whole(image: Image.Image) -> None:
-    """Load, even where the caller's program has told Pillow to accept truncated files."""
-    image.load()
-    if ImageFile.LOAD_TRUNCATED_IMAGES and isinstance(image, ImageFile.ImageFile) and getattr(image, "tile", None):
-        raise OSError("image file is truncated")
+@contextmanager
+def strict_pillow() -> Iterator[None]:
+    """Pillow without its own limit on pixels and without leave to fill up truncated files, whatever the program set.
 
-
-def _upright(image: Image.Image) -> Image.Image:
+    Both are settings of the whole process: the first that enters sets them, the last that leaves restores them.
+    """
+    with _strict_lock:
+        _strict_users.append((Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES))
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
     try:
-        return ImageOps.exif_transpose(image)
+        yield
+    finally:
+        with _strict_lock:
+            before = _strict_users.pop()
+            if not _strict_users:
+                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return _valid_orientation(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # noqa: BLE001 - a broken tag must not cost the image
-        return image
+        return 1
 
 
 def _flattened(image: Image.Image) -> Image.Image:
@@ -212,7 +248,7 @@ def _luminance(image: Image.Image, *, exact: bool) -> NDArray[Any]:
 def _unidentified(data: bytes) -> Fault:
     if _missing_bytes(data) > 0:
         return Fault(Reason.TRUNCATED_IMAGE, f"{_missing_bytes(data)} bytes are missing at the end")
-    if data.startswith(_SIGNATURES):
+    if data.startswith(_SIGNATURES) or data[4:8] == b"ftyp":  # AVIF and HEIC
         return Fault(Reason.CORRUPT_IMAGE, "begins like an image, but no decoder accepts it")
     return Fault(Reason.NOT_AN_IMAGE, f"begins with {data[:24]!r}")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PHASH_BITS = 64
 PDQ_BITS = 256
 _PDQ_GRID = 64
+_PDQ_MIN_SIDE = 5  # the reference code gives smaller images a hash of zeros and quality 0
 _PHASH_GRID = 32
 _SIZES_CACHED = 2048  # matrices of about 100 KB each for photos
 
@@ -81,6 +82,8 @@ def hash_grids(gray: NDArray[np.uint8] | NDArray[np.float32], full_height: int, 
     -------
     HashGrids
     """
+    if min(full_height, full_width) < _PDQ_MIN_SIDE:
+        return HashGrids(np.zeros((_PDQ_GRID,) * 2, np.float32), np.zeros((_PHASH_GRID,) * 2, np.float32))
     height, width = gray.shape
     rows, columns = _filters(full_height, height), _filters(full_width, width)
     half = rows @ gray.astype(np.float32)

@@ -74,7 +74,8 @@ def stars(graph: Graph, rank: NDArray[np.int64], distance: NDArray[np.int64]) ->
     Returns
     -------
     ndarray of int64, shape (nodes,)
-        Number of the pair with the kept node that covers it, the nearest, then the best ranked; -1 for a kept node.
+        Number of the pair with the kept node that covers it: of those ranked before it the nearest, then the best
+        ranked; -1 for a kept node.
         No two kept nodes share a pair, and every other one shares one with a kept node.
     """
     covering = np.full(len(rank), -1, dtype=np.int64)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BITS = 16
 _CANDIDATES = 1 << 18  # compared at a time: some 20 MB, and it stays in cache
+_LOOKUPS = 1 << 18  # looked up at a time, which for few hashes are many changes of one chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,12 @@ class _Search:
         mirrored = self.turned and chunk >= count // 4  # the first word holds even frequencies only
         near_bits = self.radius // count
         buckets = _Buckets.of(_smaller(keys, mirrored=mirrored))
-        return [
-            block
-            for difference in _differences(near_bits)
-            for a, b in buckets.partners(_smaller(other_keys ^ difference, mirrored=mirrored))
-            if len((block := self._compared(a, b, chunk, near_bits)).a)
-        ]
+        found = []
+        for differences in _in_batches(_differences(near_bits), max(1, _LOOKUPS // max(1, len(keys)))):
+            wanted = _smaller(other_keys ^ differences[:, None], mirrored=mirrored)
+            for a, b in buckets.partners(wanted):
+                found.append(self._compared(a, b, chunk, near_bits))
+        return [block for block in found if len(block.a)]
 
     def _compared(self, a: NDArray[np.int64], b: NDArray[np.int64], chunk: int, near_bits: int) -> _Block:
         difference = self.words[a] ^ self.others[b]
@@ -132,11 +133,15 @@ def _plain_distances(difference: NDArray[Any]) -> NDArray[np.uint16]:
     return np.asarray(np.bitwise_count(difference).sum(axis=1, dtype=np.uint16)[None])
 
 
-def _differences(bits: int) -> list[np.uint16]:
+def _differences(bits: int) -> NDArray[np.uint16]:
     """All 16-bit values of at most so many bits."""
     places = range(_CHUNK_BITS)
     chosen = (each for count in range(bits + 1) for each in combinations(places, count))
-    return [np.uint16(sum(1 << bit for bit in each)) for each in chosen]
+    return np.array([sum(1 << bit for bit in each) for each in chosen], dtype=np.uint16)
+
+
+def _in_batches(values: NDArray[np.uint16], size: int) -> list[NDArray[np.uint16]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def _smaller(keys: NDArray[np.uint16], *, mirrored: bool) -> NDArray[np.uint16]:
@@ -166,16 +171,21 @@ class _Buckets:
         return cls(np.argsort(keys, kind="stable"), np.concatenate([[0], np.cumsum(counts)]))
 
     def partners(self, keys: NDArray[np.uint16]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Pairs a < b where row a is in the bucket of the b-th of the keys, in bounded blocks."""
-        begins = self.starts[keys]
-        counts = self.starts[keys.astype(np.int64) + 1] - begins
-        total = np.cumsum(counts)
+        """Pairs a < b where row a is in the bucket of a key in column b, in bounded blocks.
+
+        Keys are of shape (m, n).
+        """
+        width = keys.shape[1]
+        wanted = keys.ravel().astype(np.int64)
+        filled = np.flatnonzero(self.starts[wanted + 1] > self.starts[wanted])
+        begins, ends = self.starts[wanted[filled]], self.starts[wanted[filled] + 1]
+        total = np.cumsum(ends - begins)
         cuts = np.searchsorted(total, np.arange(_CANDIDATES, total[-1] if len(total) else 0, _CANDIDATES))
-        for rows in np.split(np.arange(len(keys)), cuts):
-            b = np.repeat(rows, counts[rows])
-            before = np.repeat(total[rows] - counts[rows], counts[rows])
-            first = 0 if not len(rows) else total[rows[0]] - counts[rows[0]]
-            a = self.order[np.repeat(begins[rows], counts[rows]) + np.arange(first, first + len(b)) - before]
+        for rows in np.split(np.arange(len(filled)), cuts):
+            counts = ends[rows] - begins[rows]
+            b = np.repeat(filled[rows] % width, counts)
+            within = np.arange(len(b)) - np.repeat(np.cumsum(counts) - counts, counts)
+            a = self.order[np.repeat(begins[rows], counts) + within]
             ahead = a < b
             if ahead.any():
                 yield a[ahead], b[ahead]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from dedupkit.matching.hamming import hamming_pairs
 from dedupkit.matching.radius import layout_of, max_hamming_bits
 from dedupkit.matching.turns import INVERSE, ORIENTATIONS, mirrored_distances
-from dedupkit.sample import PAIRS, Tier
+from dedupkit.sample import FINGERPRINTS, PAIRS, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,6 +94,7 @@ def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> p
     prints = load(tables, matching)
     first = first_of_equals(prints.digests)
     copies = np.flatnonzero(first != np.arange(len(first)))
+    copies = copies[np.argsort(first[copies], kind="stable")]
     exact = _table(prints.positions[first[copies]], prints.positions[copies], Tier.EXACT)
     distinct = np.flatnonzero(first == np.arange(len(first)))
     radius = max_hamming_bits(matching, len(distinct))
@@ -106,7 +107,7 @@ def load(tables: Iterable[pa.Table], matching: Matching) -> Fingerprints:
     layout = layout_of(matching)
     parts = [_load_one(table, matching, layout) for table in tables]
     if not parts:
-        parts = [_load_one(pa.table({name: [] for name in COLUMNS}), matching, layout)]
+        parts = [_load_one(FINGERPRINTS.empty_table(), matching, layout)]
     return Fingerprints(
         np.concatenate([part.positions for part in parts]),
         np.concatenate([part.digests for part in parts]),

@@ -146,7 +146,7 @@ def test_limits_of_the_recipe_are_obeyed(tmp_path: Path) -> None:
         {"key": "wide", "image": encoded(draw_picture(2, 400, 100), "PNG")},
         {"key": "heavy", "image": encoded(draw_picture(3, 64, 64), "BMP")},
     ]
-    limits = Limits(max_pixels=100 * 100, max_bytes=len(samples[0]["image"]) + 1000)  # type: ignore[arg-type]
+    limits = Limits(max_pixels=100 * 100, max_bytes=len(samples[0]["image"]) + 1000)
     decisions = decisions_of(samples, tmp_path / "out", Recipe(limits=limits))
     reasons = {key: row["reason"] for key, row in decisions.items()}
     assert reasons["small"] == "unique"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
@@ -117,7 +117,9 @@ def test_an_impossible_orientation_is_passed_over(orientation: int, draft: bool,
 
 
 @pytest.mark.parametrize("draft", [True, False])
-@pytest.mark.parametrize("block", [b"Exif\0\0", b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"no exif at all"])
+@pytest.mark.parametrize(
+    "block", [b"Exif\0\0", b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"no exif at all"]
+)
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
 @pytest.mark.filterwarnings("ignore:Truncated File Read:UserWarning")
 def test_garbage_in_exif_costs_nothing(block: bytes, draft: bool, photo: Image.Image) -> None:
@@ -133,6 +135,14 @@ def test_orientation_is_found_behind_fill_bytes(draft: bool, photo: Image.Image)
     assert shown(filled).size == (180, 240)
     found = decoded(filled, draft=draft)
     assert (found.width, found.height) == (180, 240)
+
+
+def test_a_length_that_leads_to_the_last_byte_costs_nothing(photo: Image.Image) -> None:
+    plain = encoded(photo, "JPEG")
+    filled = plain[:2] + b"\xff" + plain[2:]
+    next_segment = 4 + int.from_bytes(filled[4:6], "big")  # where one gets who takes the fill byte for a marker
+    data = filled.ljust(next_segment, b"\0") + b"\xff"
+    assert decoded(data, draft=True).format == "jpeg"
 
 
 @pytest.mark.parametrize("draft", [True, False])
@@ -394,7 +404,10 @@ def test_a_draft_accepts_a_damaged_jpeg_exactly_where_pillow_does(damage: str, m
         assert isinstance(decode(data, LIMITS, draft=draft), Decoded) == accepted
 
 
-@given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF", b"II*\0"]))
+@settings(deadline=None)
+@given(
+    st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF", b"II*\0"])
+)
 def test_arbitrary_bytes_never_raise(tail: bytes, signature: bytes) -> None:
     for draft in (True, False):
         look_at_noise(signature + tail, draft=draft)
@@ -418,6 +431,7 @@ def small_files() -> list[bytes]:
     return [*first, encoded(noise, "GIF"), encoded(noise, "JPEG", progressive=True), encoded(noise, "BMP")]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(small_files()), st.data())
 def test_mutated_images_never_raise(data: bytes, choice: st.DataObject) -> None:
     changed = bytearray(data)
@@ -427,3 +441,15 @@ def test_mutated_images_never_raise(data: bytes, choice: st.DataObject) -> None:
         if not changed:
             break
     look_at_noise(bytes(changed), draft=choice.draw(st.booleans()))
+
+
+def test_the_recipes_limit_counts_and_pillows_own_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    buffer = io.BytesIO()
+    Image.new("L", (40, 30)).save(buffer, "PNG")
+    seen = decode(buffer.getvalue(), Limits(max_pixels=1200))
+    assert isinstance(seen, Decoded)
+    refused = decode(buffer.getvalue(), Limits(max_pixels=1199))
+    assert isinstance(refused, Fault)
+    assert refused.reason is Reason.TOO_MANY_PIXELS
+    assert Image.MAX_IMAGE_PIXELS == 100

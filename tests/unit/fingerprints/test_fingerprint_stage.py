@@ -151,7 +151,9 @@ def test_animations_are_noted_beside_the_sources_notes(picture: Callable[..., Im
 
 def test_limits_of_the_recipe_hold(picture: Callable[..., Image.Image]) -> None:
     strict = Recipe(limits=Limits(max_pixels=10_000))
-    table = fingerprints(Sample("a", encoded(picture(1, 100, 101))), Sample("b", encoded(picture(1, 100, 100))), recipe=strict)
+    table = fingerprints(
+        Sample("a", encoded(picture(1, 100, 101))), Sample("b", encoded(picture(1, 100, 100))), recipe=strict
+    )
     assert table["fault"].to_pylist() == ["too_many_pixels", None]
 
 

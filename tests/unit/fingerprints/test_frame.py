@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedupkit.fingerprints.frame import trim_frame
@@ -97,6 +97,7 @@ def test_a_fiftieth_of_the_area_has_to_go(inner: NDArray[np.uint8]) -> None:
         assert (trim_frame(framed(inner, rows, 0, 0, 0, 0), RANGE) is not None) is expected
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
@@ -124,6 +125,7 @@ def test_what_is_left_is_a_view_inside_and_only_frame_is_gone(
             assert int(np.ptp(strip)) <= 2 * max_range
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), sides=st.tuples(*[st.integers(0, 25)] * 4), level=st.integers(0, 255))
 def test_a_picture_with_lively_edges_is_trimmed_once_and_for_all(
     seed: int, sides: tuple[int, int, int, int], level: int

@@ -113,9 +113,7 @@ def test_phash_is_the_one_that_imagededup_gave(name: str) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [*SIZES, (2, 3)])
-def test_phash_of_a_drawn_picture_is_imagededups(
-    width: int, height: int, picture: Callable[..., Image.Image]
-) -> None:
+def test_phash_of_a_drawn_picture_is_imagededups(width: int, height: int, picture: Callable[..., Image.Image]) -> None:
     image = picture(3, width, height)
     assert phash_of_image(image) == imagededup_phash(image)
     assert phash_of_image(image.convert("L")) == imagededup_phash(image.convert("L"))

@@ -7,7 +7,7 @@ from random import Random  # noqa: TC003 - Hypothesis reads the annotation
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedupkit.grouping.groups import Graph, components, stars
@@ -52,7 +52,7 @@ def graphs(draw: st.DrawFn) -> tuple[int, Pairs, list[int], list[int]]:
     return nodes, pairs, list(rank), distance
 
 
-@pytest.mark.parametrize("rank", permutations(range(3)))
+@pytest.mark.parametrize("rank", list(permutations(range(3))))
 def test_in_a_chain_nobody_loses_his_only_match(rank: tuple[int, int, int]) -> None:
     covering = star_of(3, [(0, 1), (1, 2)], list(rank))
     if rank[1] == 0:  # the middle one is the best: it stands for both
@@ -68,6 +68,7 @@ def test_a_node_between_two_kept_ones_goes_to_the_nearer_then_to_the_better() ->
     assert star_of(3, chain, [0, 2, 1], [3, 9]) == [-1, 0, -1]
     assert star_of(3, chain, [0, 2, 1], [5, 5]) == [-1, 0, -1]
     assert star_of(3, chain, [1, 2, 0], [5, 5]) == [-1, 1, -1]
+    assert star_of(3, chain, [0, 1, 2], [9, 3]) == [-1, 0, -1]  # one that ranks lower stands for nobody above it
 
 
 def test_a_long_chain_keeps_every_second_one() -> None:
@@ -87,8 +88,9 @@ def test_no_pairs_leave_every_node_alone() -> None:
     assert star_of(0, [], []) == groups_of(0, []) == []
 
 
+@settings(deadline=None)
 @given(graphs())
-def test_no_two_kept_share_a_pair_and_every_dropped_one_has_one_with_a_kept(
+def test_no_two_kept_share_a_pair_and_every_dropped_one_has_one_with_the_nearest_better_kept_one(
     graph: tuple[int, Pairs, list[int], list[int]],
 ) -> None:
     nodes, pairs, rank, distance = graph
@@ -103,22 +105,12 @@ def test_no_two_kept_share_a_pair_and_every_dropped_one_has_one_with_a_kept(
         rivals = [
             (distance[number], rank[other])
             for number, pair in enumerate(pairs)
-            if node in pair and (other := sum(pair) - node) in kept
+            if node in pair and (other := sum(pair) - node) in kept and rank[other] < rank[node]
         ]
         assert (distance[covering[node]], rank[partner]) == min(rivals)
 
 
-@given(graphs())
-def test_a_dropped_one_has_a_kept_partner_that_ranks_before_it(
-    graph: tuple[int, Pairs, list[int], list[int]],
-) -> None:
-    nodes, pairs, rank, distance = graph
-    covering = star_of(nodes, pairs, rank, distance)
-    kept = {node for node in range(nodes) if covering[node] < 0}
-    for node in set(range(nodes)) - kept:
-        assert any(sum(pair) - node in kept and rank[sum(pair) - node] < rank[node] for pair in pairs if node in pair)
-
-
+@settings(deadline=None)
 @given(graphs(), st.randoms(use_true_random=False))
 def test_the_order_of_pairs_and_of_their_ends_changes_nothing(
     graph: tuple[int, Pairs, list[int], list[int]], random: Random
@@ -126,13 +118,14 @@ def test_the_order_of_pairs_and_of_their_ends_changes_nothing(
     nodes, pairs, rank, distance = graph
     order = list(range(len(pairs)))
     random.shuffle(order)
-    shuffled = [pairs[number][:: (-1) ** number] for number in order]
+    shuffled = [pairs[number] if number % 2 else (pairs[number][1], pairs[number][0]) for number in order]
     before = star_of(nodes, pairs, rank, distance)
     after = star_of(nodes, shuffled, rank, [distance[number] for number in order])
     assert [pair if pair < 0 else order[pair] for pair in after] == before
     assert groups_of(nodes, shuffled) == groups_of(nodes, pairs)
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_components_are_what_a_walk_reaches(graph: tuple[int, Pairs, list[int], list[int]]) -> None:
     nodes, pairs, *_ = graph

@@ -16,7 +16,8 @@ SCHEMA = pa.schema([FINGERPRINTS.field(name) for name in COLUMNS])
 
 def member(position: int, **facts: Any) -> dict[str, Any]:
     usual = {"key": f"k{position}", "shard": "s", "caption": "a cat", "format": "jpeg", "position": position}
-    return usual | {"width": 100, "height": 100, "byte_size": 5000} | facts
+    usual |= {"width": 100, "height": 100, "trimmed_width": None, "trimmed_height": None, "byte_size": 5000}
+    return usual | facts
 
 
 def ranked(members: list[dict[str, Any]], policy: Any = "best") -> list[int]:
@@ -33,6 +34,12 @@ def test_best_has_most_pixels() -> None:
     assert ranked([member(0, width=10), member(1, width=300), member(2, width=20)]) == [2, 0, 1]
     wide = [member(0, width=65_536, height=65_536), member(1, width=65_536, height=65_537), member(2)]
     assert ranked(wide) == [1, 0, 2]  # more pixels than 32 bits count
+
+
+def test_pixels_of_a_frame_do_not_count() -> None:
+    frame = {"width": 200, "height": 200, "trimmed_width": 90, "trimmed_height": 100}
+    assert ranked([member(0, **frame, byte_size=99_999), member(1)]) == [1, 0]
+    assert ranked([member(0, **frame, byte_size=99_999), member(1, width=80)]) == [0, 1]
 
 
 def test_of_equal_size_best_has_most_bytes() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedupkit.grouping.keys import replaced, unique_keys
@@ -41,6 +41,7 @@ def test_a_new_name_that_another_sample_has_is_passed_over() -> None:
 names = st.sampled_from(["a", "b", "s/a", "t/a", "s/a#2", "s/s/a", "a#2", "", "/"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["s", "t", "s/s", ""]), names), max_size=30), st.integers(0, 10))
 def test_all_keys_are_unique_and_the_first_of_each_keeps_its_own(named: list[tuple[str, str]], cut: int) -> None:
     fresh = fresh_keys(named, cut)

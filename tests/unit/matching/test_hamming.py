@@ -68,7 +68,9 @@ def test_the_search_finds_what_comparing_all_pairs_finds(
     assert len(found) >= 15  # the equal ones at least: 9 pairs and 3 triples' other two
 
 
-@pytest.mark.parametrize(("layout", "radius"), [(PDQ, 31), (PHASH, 6), (PHASH, 4)], ids=["pdq 31", "phash 6", "phash 4"])
+@pytest.mark.parametrize(
+    ("layout", "radius"), [(PDQ, 31), (PHASH, 6), (PHASH, 4)], ids=["pdq 31", "phash 6", "phash 4"]
+)
 def test_the_search_is_complete_for_3000_clustered_codes(
     layout: HashLayout, radius: int, by_comparing_all: Callable[..., Rows]
 ) -> None:
@@ -81,7 +83,7 @@ def test_the_search_is_complete_for_3000_clustered_codes(
 @pytest.mark.parametrize("distance", [0, 1, 16, 29, 30, 31, 32, 33])
 def test_a_pair_is_found_up_to_the_radius_wherever_its_bits_differ(distance: int) -> None:
     rng = np.random.default_rng(distance)
-    codes = []
+    codes: list[NDArray[np.uint8]] = []
     for code in random_codes(PDQ, 80, rng):
         bits = np.unpackbits(turned_by(code, PDQ, len(codes) % 8))
         order = (np.arange(256), np.arange(256)[::-1], rng.permutation(256))[len(codes) % 3]
@@ -129,11 +131,9 @@ def test_more_equals_than_a_block_holds_are_all_paired() -> None:
 layouts = st.sampled_from([PDQ, PHASH])
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(layouts, st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 40), st.booleans())
-def test_a_stricter_radius_never_adds_a_pair(
-    layout: HashLayout, seed: int, one: int, other: int, turned: bool
-) -> None:
+def test_a_stricter_radius_never_adds_a_pair(layout: HashLayout, seed: int, one: int, other: int, turned: bool) -> None:
     codes = clustered_codes(layout, 8, 5, np.random.default_rng(seed))
     largest = 40 if layout is PDQ else 11
     strict, wide = sorted((min(one, largest), min(other, largest)))
@@ -142,7 +142,7 @@ def test_a_stricter_radius_never_adds_a_pair(
     assert few == [row for row in many if row[2] <= strict]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(layouts, st.integers(0, 2**32 - 1), st.integers(0, 33), st.booleans())
 def test_pairs_do_not_depend_on_the_order_of_rows(layout: HashLayout, seed: int, radius: int, turned: bool) -> None:
     rng = np.random.default_rng(seed)

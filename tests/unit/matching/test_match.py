@@ -64,7 +64,7 @@ def test_recompressed_resized_and_turned_copies_are_pairs_and_other_pictures_are
 ) -> None:
     image = picture(4, 400, 300)
     copies = [jpeg(image, 60), image.resize((200, 150)), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
-    others = [picture(seed, 400, 300) for seed in range(10, 40)]
+    others = [picture(seed, 400, 300) for seed in range(10, 30)]
     pairs = match([fingerprint([image, *copies, *others])], matching)
     assert {(0, 1), (0, 2), (0, 3)} <= set(ends(pairs))
     assert all(b <= 3 for _, b in ends(pairs))
@@ -122,12 +122,12 @@ def test_trimmed_names_the_end_that_had_the_frame(picture: Draw, fingerprint: Fi
 
 
 @pytest.mark.parametrize("matching", BOTH, ids=["pdq", "phash"])
-@pytest.mark.parametrize("width", [30, 100, 220])
+@pytest.mark.parametrize("width", [30, 150])
 @pytest.mark.parametrize("colour", ["white", "black"])
 def test_different_pictures_in_the_same_thick_frame_are_no_pair(
     matching: Matching, width: int, colour: str, picture: Draw, fingerprint: Fingerprint
 ) -> None:
-    images = [framed(picture(seed, 300, 220), width, colour) for seed in range(12)]
+    images = [framed(picture(seed, 300, 220), width, colour) for seed in range(6)]
     assert match([fingerprint(images)], matching).num_rows == 0
 
 

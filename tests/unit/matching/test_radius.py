@@ -23,9 +23,7 @@ TEN_TO = [10**power for power in range(10)]
         (10, 1.0e-8),
     ],
 )
-def test_chance_of_64_fair_bits_is_the_binomial_one(
-    within: int, share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chance_of_64_fair_bits_is_the_binomial_one(within: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(radius._EFFECTIVE_BITS, PHASH, 64)
     assert chance_pairs(PHASH, within, 2, turned=False) == pytest.approx(share, rel=0.05)
     assert chance_pairs(PHASH, within, 2, turned=True) == pytest.approx(8 * share, rel=0.05)

@@ -1,0 +1,200 @@
+"""Verdicts about hand-made pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dedupkit.grouping.verdicts import Verdicts, grouped_positions, judge
+from dedupkit.sample import PAIRS
+
+Pair = tuple[int, int, str, int | None, str | None, str | None]
+
+
+def same(a: int, b: int) -> Pair:
+    return (a, b, "exact", None, None, None)
+
+
+def near(a: int, b: int, bits: int = 5, orientation: str = "as is", trimmed: str = "none") -> Pair:
+    return (a, b, "perceptual", bits, orientation, trimmed)
+
+
+def judged(pairs: list[Pair], best: list[int], max_copies: int = 1) -> Verdicts:
+    """Verdicts where samples rank in the order of `best`, a list of positions."""
+    table = pa.table([[pair[place] for pair in pairs] for place in range(len(PAIRS))], schema=PAIRS)
+    positions = grouped_positions(table["a"], table["b"])
+    assert positions.tolist() == sorted(best)
+    return judge(table, positions, np.array([best.index(position) for position in positions.tolist()]), max_copies)
+
+
+def reasons(verdicts: Verdicts) -> dict[int, str]:
+    return dict(zip(verdicts.positions.tolist(), map(str, verdicts.reason.tolist()), strict=True))
+
+
+def kept_of(verdicts: Verdicts) -> dict[int, int]:
+    return dict(zip(verdicts.positions.tolist(), verdicts.kept.tolist(), strict=True))
+
+
+def evidence_of(verdicts: Verdicts, position: int) -> Any:
+    return verdicts.evidence.to_pylist()[verdicts.positions.tolist().index(position)]
+
+
+def test_of_equal_bytes_one_stays() -> None:
+    verdicts = judged([same(2, 5), same(2, 9)], best=[9, 2, 5])
+    assert reasons(verdicts) == {2: "exact_duplicate", 5: "exact_duplicate", 9: "representative"}
+    assert set(verdicts.kept.tolist()) == {9}
+    assert verdicts.tier.to_pylist() == ["exact", "exact", None]
+    assert verdicts.evidence.to_pylist() == [None, None, None]
+    assert (verdicts.group.tolist(), verdicts.group_size.tolist()) == ([2, 2, 2], [3, 3, 3])
+
+
+def test_a_chain_keeps_both_ends_that_do_not_match_each_other() -> None:
+    verdicts = judged([near(0, 1, 8), near(1, 2, 3)], best=[0, 2, 1])
+    assert reasons(verdicts) == {0: "representative", 1: "perceptual_duplicate", 2: "representative"}
+    assert kept_of(verdicts) == {0: 0, 1: 2, 2: 2}  # 2 is nearer
+    assert verdicts.group.tolist() == [0, 0, 0]
+    assert verdicts.group_size.tolist() == [3, 3, 3]
+
+
+def test_a_chain_with_the_best_in_the_middle_keeps_it_alone() -> None:
+    verdicts = judged([near(0, 1), near(1, 2)], best=[1, 0, 2])
+    assert reasons(verdicts) == {0: "perceptual_duplicate", 1: "representative", 2: "perceptual_duplicate"}
+
+
+def test_copies_of_what_is_dropped_name_the_same_kept_one() -> None:
+    verdicts = judged([same(1, 3), near(0, 1, 7, "turned 90°", "b")], best=[0, 1, 3])
+    assert reasons(verdicts) == {0: "representative", 1: "perceptual_duplicate", 3: "perceptual_duplicate"}
+    assert kept_of(verdicts) == {0: 0, 1: 0, 3: 0}
+    assert evidence_of(verdicts, 1) == evidence_of(verdicts, 3)
+    assert verdicts.group_size.tolist() == [3, 3, 3]
+
+
+def test_the_best_copy_of_a_picture_stands_for_it() -> None:
+    verdicts = judged([same(1, 3), near(0, 1)], best=[3, 0, 1])
+    assert reasons(verdicts) == {0: "perceptual_duplicate", 1: "exact_duplicate", 3: "representative"}
+    assert kept_of(verdicts) == {0: 3, 1: 3, 3: 3}
+
+
+@pytest.mark.parametrize(
+    ("max_copies", "expected"),
+    [
+        (1, ["representative", "exact_duplicate", "perceptual_duplicate", "exact_duplicate"]),
+        (2, ["representative", "spare_copy", "perceptual_duplicate", "exact_duplicate"]),
+        (3, ["representative", "spare_copy", "spare_copy", "exact_duplicate"]),
+        (4, ["representative", "spare_copy", "spare_copy", "spare_copy"]),
+        (9, ["representative", "spare_copy", "spare_copy", "spare_copy"]),
+    ],
+)
+def test_max_copies_keeps_the_best_of_a_star(max_copies: int, expected: list[str]) -> None:
+    pairs = [same(0, 1), same(0, 3), near(0, 2)]
+    verdicts = judged(pairs, best=[0, 1, 2, 3], max_copies=max_copies)
+    assert list(reasons(verdicts).values()) == expected
+    assert verdicts.tier.to_pylist() == [None, "exact", "perceptual", "exact"]
+
+
+def test_max_copies_counts_each_star_of_a_group_for_itself() -> None:
+    pairs = [near(0, 1), near(1, 2), near(2, 3), near(3, 4)]  # stars of 0, 2 and 4
+    verdicts = judged(pairs, best=[0, 2, 4, 1, 3], max_copies=2)
+    assert reasons(verdicts) == {
+        0: "representative",
+        1: "spare_copy",
+        2: "representative",
+        3: "spare_copy",
+        4: "representative",
+    }
+
+
+@pytest.mark.parametrize(
+    ("stored", "seen_from_a", "seen_from_b"),
+    [
+        ("as is", "as is", "as is"),
+        ("mirrored left-right", "mirrored left-right", "mirrored left-right"),
+        ("turned 180°", "turned 180°", "turned 180°"),
+        ("turned 90°", "turned 90°", "turned 270°"),
+        ("turned 270°", "turned 270°", "turned 90°"),
+        ("transverse", "transverse", "transverse"),
+    ],
+)
+def test_orientation_says_how_the_kept_one_gives_the_dropped_one(
+    stored: str, seen_from_a: str, seen_from_b: str
+) -> None:
+    """The pair says how b is turned to give a: so it stands where a is dropped, and is undone where b is."""
+    pair = near(0, 1, 4, stored)
+    assert evidence_of(judged([pair], best=[1, 0]), 0)["orientation"] == seen_from_a
+    assert evidence_of(judged([pair], best=[0, 1]), 1)["orientation"] == seen_from_b
+
+
+@pytest.mark.parametrize(
+    ("stored", "seen_from_a", "seen_from_b"),
+    [("none", "none", "none"), ("both", "both", "both"), ("a", "this", "kept"), ("b", "kept", "this")],
+)
+def test_trimmed_says_whose_frame_it_was(stored: str, seen_from_a: str, seen_from_b: str) -> None:
+    pair = near(0, 1, 4, trimmed=stored)
+    assert evidence_of(judged([pair], best=[1, 0]), 0)["trimmed"] == seen_from_a
+    assert evidence_of(judged([pair], best=[0, 1]), 1)["trimmed"] == seen_from_b
+
+
+def test_a_representative_has_neither_tier_nor_evidence() -> None:
+    verdicts = judged([near(0, 1)], best=[0, 1])
+    assert (verdicts.tier[0].as_py(), verdicts.evidence[0].as_py()) == (None, None)
+    assert verdicts.evidence[1].as_py() == {"hamming_bits": 5, "orientation": "as is", "trimmed": "none"}
+
+
+def test_separate_groups_are_named_by_their_first_samples() -> None:
+    far = 3 << 32
+    verdicts = judged([same(7, far + 1), near(2, far)], best=[7, 2, far, far + 1])
+    assert verdicts.positions.tolist() == [2, 7, far, far + 1]
+    assert verdicts.group.tolist() == [2, 7, 2, 7]
+    assert verdicts.group_size.tolist() == [2, 2, 2, 2]
+
+
+def test_no_pairs_give_no_verdicts() -> None:
+    verdicts = judged([], best=[])
+    assert len(verdicts.positions) == len(verdicts.reason) == len(verdicts.tier) == len(verdicts.evidence) == 0
+
+
+@st.composite
+def sets_of_pairs(draw: st.DrawFn) -> tuple[list[Pair], list[int]]:
+    """Pictures, some in several copies, and pairs between the first copies."""
+    copies = draw(st.lists(st.integers(1, 3), min_size=2, max_size=8))
+    order = iter(draw(st.permutations(range(sum(copies)))))
+    pictures = [sorted(next(order) for _ in range(count)) for count in copies]
+    firsts = sorted(picture[0] for picture in pictures)
+    possible = [(a, b) for a in firsts for b in firsts if a < b]
+    pairs = [same(picture[0], other) for picture in pictures for other in picture[1:]]
+    chosen = draw(st.lists(st.sampled_from(possible), unique=True, max_size=12))
+    pairs += [near(a, b, draw(st.integers(0, 31))) for a, b in chosen]
+    members = sorted({end for pair in pairs for end in pair[:2]})
+    return pairs, list(draw(st.permutations(members)))
+
+
+@settings(deadline=None)
+@given(sets_of_pairs(), st.integers(1, 4))
+def test_every_dropped_sample_names_a_kept_one_that_it_or_its_equal_is_paired_with(
+    made: tuple[list[Pair], list[int]], max_copies: int
+) -> None:
+    pairs, best = made
+    verdicts = judged(pairs, best, max_copies)
+    first = {position: position for position in best}
+    first |= {pair[1]: pair[0] for pair in pairs if pair[2] == "exact"}
+    linked = {frozenset(pair[:2]) for pair in pairs if pair[2] == "perceptual"}
+    why, kept = reasons(verdicts), kept_of(verdicts)
+    chosen = {position for position, reason in why.items() if reason == "representative"}
+    for position in best:
+        ends = frozenset((first[position], first[kept[position]]))
+        assert kept[position] in chosen
+        assert len(ends) == 1 or ends in linked
+        if why[position].endswith("duplicate"):
+            assert why[position] == ("exact_duplicate" if len(ends) == 1 else "perceptual_duplicate")
+    for one in chosen:
+        assert kept[one] == one
+        assert not any(frozenset((first[one], first[other])) in linked for other in chosen - {one})
+        star = [position for position in best if kept[position] == one]  # the best first
+        assert star[0] == one
+        stay = [position for position in star if not why[position].endswith("duplicate")]
+        assert stay == star[:max_copies]
