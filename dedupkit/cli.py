@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dedupkit._version import __version__
+from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError
 
 if TYPE_CHECKING:
@@ -149,6 +151,7 @@ def demo(
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 the run failed, 2 wrong usage or recipe."""
+    keep_freed_memory()
     logging.getLogger("dedupkit").setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -164,6 +167,8 @@ def main() -> None:
     except OSError as error:
         typer.echo(f"dedupkit: {_printable(str(error))}", err=True)
         sys.exit(1)
+    finally:
+        gc.freeze()  # the process ends here: a last search for garbage would only take time
 
 
 def _version(value: bool) -> None:

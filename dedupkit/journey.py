@@ -92,7 +92,12 @@ class Journey:
             "fields": str(self.with_fields),
         }
         parts = [
-            Part(table_name(number), choices | {"shard": digest([shard.name, shard.identity])}, (number, shard))
+            Part(
+                table_name(number),
+                choices | {"shard": digest([shard.name, shard.identity])},
+                (number, shard),
+                shard.byte_size,
+            )
             for number, shard in enumerate(self.shards)
         ]
         task = partial(

@@ -60,11 +60,14 @@ class Part:
         All that its bytes depend on, by name.
     item : object
         What the task is handed.
+    byte_size : int
+        About how much it has to read; larger parts are begun first.
     """
 
     name: str
     inputs: Mapping[str, str]
     item: Any
+    byte_size: int = 0
 
 
 Maker = Callable[[Any, IO[bytes]], dict[str, Any]]
@@ -100,7 +103,7 @@ def make_parts(
     stale = stale_parts(title, stage, parts)
     done, samples = len(parts) - len(stale), 0
     observe(Progress(title, done, len(parts), samples))
-    for _, report in engine.map(partial(make_part, stage, make), stale):
+    for _, report in engine.map(partial(make_part, stage, make), sorted(stale, key=lambda part: -part.byte_size)):
         done, samples = done + 1, samples + report["rows"]
         observe(Progress(title, done, len(parts), samples))
     return [stage.report(part.name) for part in parts]

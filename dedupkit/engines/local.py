@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wa
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -120,4 +121,5 @@ def _start_worker() -> None:
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
     from threadpoolctl import threadpool_limits
 
+    keep_freed_memory()
     threadpool_limits(1, user_api="blas")

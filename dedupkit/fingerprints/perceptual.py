@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,8 @@ PDQ_BITS = 256
 _PDQ_GRID = 64
 _PDQ_MIN_SIDE = 5  # the reference code gives smaller images a hash of zeros and quality 0
 _PHASH_GRID = 32
-_SIZES_CACHED = 2048  # matrices of about 100 KB each for photos
+_PHASH_SIDE = 8
+_SIZES_CACHED = 1024  # matrices of about 50 KB each for photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class HashGrids:
     ----------
     pdq : ndarray of float32, shape (64, 64)
         Luminance, filtered and decimated as PDQ does it.
-    phash : ndarray of float32, shape (32, 32)
-        Luminance, resampled with Lanczos' filter.
+    phash : ndarray of float32, shape (8, 8)
+        The lowest frequencies of the luminance, resampled to 32x32 with Lanczos' filter.
     """
 
     pdq: NDArray[np.float32]
@@ -83,11 +84,11 @@ def hash_grids(gray: NDArray[np.uint8] | NDArray[np.float32], full_height: int, 
     HashGrids
     """
     if min(full_height, full_width) < _PDQ_MIN_SIDE:
-        return HashGrids(np.zeros((_PDQ_GRID,) * 2, np.float32), np.zeros((_PHASH_GRID,) * 2, np.float32))
+        return HashGrids(np.zeros((_PDQ_GRID,) * 2, np.float32), np.zeros((_PHASH_SIDE,) * 2, np.float32))
     height, width = gray.shape
-    rows, columns = _filters(full_height, height), _filters(full_width, width)
-    half = rows @ gray.astype(np.float32)
-    return HashGrids(half[:_PDQ_GRID] @ columns[:_PDQ_GRID].T, half[_PDQ_GRID:] @ columns[_PDQ_GRID:].T)
+    half = gray.astype(np.float32) @ _filters_across(full_width, width)
+    rows = _filters(full_height, height)
+    return HashGrids(rows[:_PDQ_GRID] @ half[:, :_PDQ_GRID], rows[_PDQ_GRID:] @ half[:, _PDQ_GRID:])
 
 
 def hash_all(grids: Sequence[HashGrids]) -> list[PerceptualHashes]:
@@ -105,7 +106,7 @@ def hash_all(grids: Sequence[HashGrids]) -> list[PerceptualHashes]:
     return [
         PerceptualHashes(int.from_bytes(phash.tobytes(), "big"), pdq.tobytes(), quality, entropy)
         for phash, pdq, quality, entropy in zip(
-            _phash_of(np.clip(np.rint(small), 0, 255)),
+            _phash_of(small.reshape(-1, PHASH_BITS)),
             _pdq_of(large),
             _pdq_quality(large).tolist(),
             _luminance_entropy(large).tolist(),
@@ -132,13 +133,13 @@ def phash_of_image(image: Image.Image) -> int:
     from PIL import Image
 
     thumbnail = image.resize((_PHASH_GRID, _PHASH_GRID), Image.Resampling.LANCZOS).convert("L")
-    return int.from_bytes(_phash_of(np.asarray(thumbnail, dtype=np.float32)[None]).tobytes(), "big")
+    transform = _dct(_PHASH_SIDE, _PHASH_GRID, first=0)
+    coefficients = transform @ np.asarray(thumbnail, dtype=np.float64) @ transform.T
+    return int.from_bytes(_phash_of(coefficients.reshape(1, PHASH_BITS)).tobytes(), "big")
 
 
-def _phash_of(thumbnails: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Hashes of thumbnails of shape (n, 32, 32): shape (n, 8)."""
-    transform = _dct(8, _PHASH_GRID, first=0)
-    coefficients = (transform @ thumbnails.astype(np.float64) @ transform.T).reshape(-1, 64)
+def _phash_of(coefficients: NDArray[Any]) -> NDArray[np.uint8]:
+    """Hashes of coefficients of shape (n, 64): shape (n, 8)."""
     median = np.partition(coefficients[:, 1:], 31, axis=1)[:, 31:32]  # of 63, without the DC term
     return np.packbits(coefficients >= median, axis=1)
 
@@ -153,26 +154,38 @@ def _pdq_of(grids: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _pdq_quality(grids: NDArray[np.float32]) -> NDArray[np.int64]:
     scaled = grids * np.float32(100 / 255)
-    down, across = scaled[:, 1:] - scaled[:, :-1], scaled[:, :, 1:] - scaled[:, :, :-1]
-    gradient = sum(np.abs(np.trunc(steps)).sum(axis=(1, 2), dtype=np.float64) for steps in (down, across))
+    gradient = np.zeros(len(grids))
+    for steps in (scaled[:, 1:] - scaled[:, :-1], scaled[:, :, 1:] - scaled[:, :, :-1]):
+        np.trunc(steps, out=steps)
+        np.abs(steps, out=steps)
+        gradient += steps.sum(axis=(1, 2))
     return np.asarray(np.minimum(100, gradient / 90), dtype=np.int64)
 
 
 def _luminance_entropy(grids: NDArray[np.float32]) -> NDArray[np.float64]:
-    levels = np.clip(grids, 0, 255).astype(np.int64).reshape(len(grids), -1) >> 3
-    numbered = levels + 32 * np.arange(len(grids))[:, None]
-    shares = np.bincount(numbered.ravel(), minlength=32 * len(grids)).reshape(-1, 32) / levels.shape[1]
+    levels = np.clip(grids, 0, 255).astype(np.int64).reshape(len(grids), -1)
+    levels >>= 3
+    levels += 32 * np.arange(len(grids))[:, None]
+    shares = np.bincount(levels.ravel(), minlength=32 * len(grids)).reshape(-1, 32) / levels.shape[1]
     return np.asarray(np.abs((shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)))
 
 
 @lru_cache(maxsize=_SIZES_CACHED)
 def _filters(full: int, reduced: int) -> NDArray[np.float32]:
-    """PDQ's filter-and-decimate matrix over pHash's Lanczos one, for an axis of `full` pixels seen as `reduced`.
+    """PDQ's filter-and-decimate matrix over pHash's resampling and transform, of an axis of `full` pixels.
 
-    Both are sparse, so the weights of single pixels are computed and summed up where they fall.
+    Shape (64 + 8, reduced).  Both filters are sparse, so the weights of single pixels are computed and summed up
+    where they fall.
     """
-    pdq, lanczos = _pdq_weights(full), _lanczos_weights(full)
-    return np.concatenate([_summed(*pdq, _PDQ_GRID, full, reduced), _summed(*lanczos, _PHASH_GRID, full, reduced)])
+    pdq = _summed(*_pdq_weights(full), _PDQ_GRID, full, reduced)
+    lanczos = _summed(*_lanczos_weights(full), _PHASH_GRID, full, reduced)
+    return np.concatenate([pdq, _dct(_PHASH_SIDE, _PHASH_GRID, first=0).astype(np.float32) @ lanczos])
+
+
+@lru_cache(maxsize=_SIZES_CACHED)
+def _filters_across(full: int, reduced: int) -> NDArray[np.float32]:
+    """The same for the horizontal axis: transposed, and laid out anew, which BLAS takes a quarter less time for."""
+    return np.ascontiguousarray(_filters(full, reduced).T)
 
 
 def _summed(
@@ -211,10 +224,17 @@ def _lanczos_weights(full: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]
     scale = max(full / _PHASH_GRID, 1.0)
     centres = (np.arange(_PHASH_GRID)[:, None] + 0.5) * full / _PHASH_GRID
     pixels = np.floor(centres - 3 * scale).astype(int) + np.arange(int(6 * scale) + 2)
-    offsets = (pixels + 0.5 - centres) / scale
-    inside = (np.abs(offsets) < 3) & (pixels >= 0) & (pixels < full)
-    weights = np.sinc(offsets) * np.sinc(offsets / 3) * inside
+    offsets = np.abs(pixels + 0.5 - centres) / scale
+    inside = (offsets < 3) & (pixels >= 0) & (pixels < full)
+    weights = np.interp(offsets, *_lanczos_kernel()) * inside
     return pixels, weights / weights.sum(axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=1)
+def _lanczos_kernel() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lanczos' kernel of three lobes as a fine table: sines for every size of image would cost more than the rest."""
+    offsets = np.linspace(0, 3, 3 * 1024 + 1)
+    return offsets, np.sinc(offsets) * np.sinc(offsets / 3)
 
 
 @lru_cache(maxsize=8)

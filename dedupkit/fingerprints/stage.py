@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STAGE = "fingerprints/2"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
-_BATCH = 32
+_BATCH = 16  # larger batches fill more memory than the allocator keeps, and page faults eat what they gain
 _MIN_INNER_SIDE = 32  # pixels at full scale; the hash of less does not tell a sign from its mirror image
 
 Row = tuple[Any, ...]

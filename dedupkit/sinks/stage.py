@@ -56,6 +56,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
             sink.part_name(number),
             choices | {"shard": digest([shard.name, shard.identity]), "decisions": report["sha256"]},
             (number, shard),
+            shard.byte_size,
         )
         for number, (shard, report) in enumerate(zip(journey.shards, decisions, strict=True))
     ]

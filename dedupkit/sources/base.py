@@ -25,11 +25,15 @@ class Shard:
         Changes whenever the content may have changed: size and modification time, or an object store's ETag.
     location : object
         What the source needs in order to read it again; picklable.
+    byte_size : int
+        About how much there is to read, 0 where that is not known; large shards are begun first, so that no core
+        waits for the last one.
     """
 
     name: str
     identity: str
     location: Any
+    byte_size: int = 0
 
 
 class Source(Protocol):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Shards are cut where a name's checksum says so: a file more or less moves no border but its own shard's.
 MIN_SHARD_FILES = 64
-MAX_SHARD_FILES = 512
-CUT_EVERY = 256
+MAX_SHARD_FILES = 1024
+CUT_EVERY = 512
 _BATCH_FILES = 32  # requested from a remote filesystem at once
 _BATCH_BYTES = 64 << 20
 
@@ -89,7 +89,12 @@ class FolderSource:
             If the folder cannot be listed.
         """
         return [
-            Shard(utf8_text(pictures[0].key)[0], digest(pictures), tuple(pictures))
+            Shard(
+                utf8_text(pictures[0].key)[0],
+                digest(pictures),
+                tuple(pictures),
+                sum(picture.byte_size for picture in pictures),
+            )
             for pictures in _cut(self._pictures())
         ]
 

@@ -113,10 +113,10 @@ def _open_urls(urls: list[str], options: SourceOptions, max_bytes: int) -> Sourc
             found += find_files(url)[1]
         elif not place.is_folder():
             found.append(_file_at(place, url))
-        elif not (below := [file for file in _files_below(place) if file.name.lower().endswith(_FILE_ENDINGS)]):
+        elif not (below := [entry for entry in _entries_below(place) if entry.name.lower().endswith(_FILE_ENDINGS)]):
             raise UsageError(f"{public(url)} holds neither tars nor tables; a folder of images is given by itself")
         else:
-            found += below
+            found += _files_of(below, place)
     if any(is_image_name(file.name) for file in found):
         raise UsageError(f"{public(urls[0])} is in a list with image files; give the folder that holds them, or a glob")
     files = list(dict.fromkeys(found))
@@ -132,14 +132,14 @@ def _open_folder(place: Place, options: SourceOptions, max_bytes: int, shown: st
     if place.has("state.json") and place.has("dataset_info.json"):
         return _open_saved_dataset(place, options, max_bytes, shown)
     try:
-        files = _files_below(place)
+        entries = _entries_below(place)
     except OSError as error:
         raise UsageError(f"{shown} cannot be listed: {error_text(error)}; check its permissions") from error
-    if any(file.name.lower().endswith(_FILE_ENDINGS) for file in files):
-        return _open_files(files, place.path, options, max_bytes, shown)
+    if any(entry.name.lower().endswith(_FILE_ENDINGS) for entry in entries):
+        return _open_files(_files_of(entries, place), place.path, options, max_bytes, shown)
     source = _folder_source(place.path, place.filesystem, options, max_bytes, shown)
     if not source.has_images():
-        archives = any(file.name.lower().endswith(_ARCHIVE_ENDINGS) for file in files)
+        archives = any(entry.name.lower().endswith(_ARCHIVE_ENDINGS) for entry in entries)
         remedy = "unpack its archives first" if archives else f"give {_KNOWN}"
         raise UsageError(f"{shown} holds no images; {remedy}")
     return source
@@ -188,15 +188,18 @@ def _folder_source(root: str, filesystem: Any, options: SourceOptions, max_bytes
     return FolderSource(root=root, filesystem=filesystem, caption_column=options.caption_column, max_bytes=max_bytes)
 
 
-def _files_below(place: Place) -> list[File]:
-    """The files in a folder and in the folders directly below it, sorted by name."""
-    entries = sorted(entry for entry in list_folder(place.filesystem, place.path, max_depth=2) if not entry.refusal)
-    return [_file_of(entry, place) for entry in entries]
+def _entries_below(place: Place) -> list[Entry]:
+    """What lies in a folder and in the folders directly below it."""
+    return [entry for entry in list_folder(place.filesystem, place.path, max_depth=2) if not entry.refusal]
 
 
-def _file_of(entry: Entry, place: Place) -> File:
-    path = f"{place.path.rstrip('/')}/{entry.name}"
-    return File(public(entry.name), path, entry.byte_size, entry.stamp, place.filesystem)
+def _files_of(entries: list[Entry], place: Place) -> list[File]:
+    """The files that a listing of a folder names, sorted."""
+    folder = place.path.rstrip("/")
+    return [
+        File(public(entry.name), f"{folder}/{entry.name}", entry.byte_size, entry.stamp, place.filesystem)
+        for entry in sorted(entries)
+    ]
 
 
 def _file_at(place: Place, url: str) -> File:

@@ -51,7 +51,7 @@ class TableSource:
     def shards(self) -> Sequence[Shard]:
         """One for each file, in the order they were given, called by its name."""
         names = unique_names(file.name for file in self.files)
-        return [Shard(name, file.stamp, file) for name, file in zip(names, self.files, strict=True)]
+        return [Shard(name, file.stamp, file, file.byte_size) for name, file in zip(names, self.files, strict=True)]
 
     def fields(self, shard: Shard) -> pa.Schema | None:
         """Types of the other columns as the file states them; None where the file cannot be read."""

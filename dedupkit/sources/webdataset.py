@@ -50,7 +50,7 @@ class WebDatasetSource:
     def shards(self) -> Sequence[Shard]:
         """One for each tar, in the order they were given, called by its name without ending."""
         names = unique_names(_shard_name(file.name) for file in self.files)
-        return [Shard(name, file.stamp, file) for name, file in zip(names, self.files, strict=True)]
+        return [Shard(name, file.stamp, file, file.byte_size) for name, file in zip(names, self.files, strict=True)]
 
     def fields(self, shard: Shard) -> pa.Schema | None:
         """None: the members of a tar have no declared types."""
