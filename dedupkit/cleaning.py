@@ -20,7 +20,7 @@ from dedupkit.options import resolve_recipe, versions
 from dedupkit.outfolder import PUBLISHED, check, claim
 from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS
-from dedupkit.sinks.stage import emit
+from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def clean(
     decisions = journey.decide(fingerprints, journey.match(fingerprints))
     for name in PUBLISHED:  # a reader sees a whole output or none
         folder.remove(name)
+    discard_other_formats(folder, work, chosen.output.formats)
     written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in chosen.output.formats}
     _publish_decisions(journey, folder)
     recipe_toml = chosen.dumps(dict(versions()))

@@ -84,7 +84,7 @@ class DemoResult:
             console.print(copies)
             if self.missed:
                 missed = ", ".join(f"{sample.key} ({sample.edit})" for sample in self.missed)
-                console.print(f"not found: {missed}; flat pictures are matched by their exact bytes only")
+                console.print(f"not found: {missed}; docs/fingerprints.md says what hashes miss")
             console.print(faults)
             console.print(f"{pictures} different pictures, {len(self.lost)} lost {', '.join(self.lost)}".rstrip())
             console.print(f"report: {self.report}", soft_wrap=True)

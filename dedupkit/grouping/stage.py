@@ -91,30 +91,23 @@ def _decisions(
 ) -> pa.Table:
     """Decisions of one shard: unique or quarantined, but for the samples there is a verdict about."""
     positions = table["position"].to_numpy()
-    here = (
-        slice(*np.searchsorted(verdicts.positions, [positions[0], positions[-1] + np.uint64(1)]))
-        if len(positions)
-        else slice(0, 0)
-    )
-    rows = np.searchsorted(positions, verdicts.positions[here])
-    pick = np.full(len(positions), -1, dtype=np.int64)
-    pick[rows] = np.arange(here.start, here.stop)
-    judged = pa.array(pick, mask=pick < 0)
+    verdict = np.searchsorted(verdicts.positions, positions)
+    found = np.append(verdicts.positions, np.uint64(2**64 - 1))[verdict] == positions
+    judged = pa.array(verdict, mask=~found)
     reasons = pc.coalesce(
         pa.array(verdicts.reason.astype(object), pa.string()).take(judged), table["fault"].combine_chunks(),
         pa.scalar(Reason.UNIQUE.value),
     )  # fmt: skip
-    dropped = pa.array([_ACTION[reason] == "drop" for reason in reasons.to_pylist()])
-    nothing = pa.scalar(None, pa.string())
+    actions = pa.array([_ACTION[reason] for reason in reasons.to_pylist()], pa.string())
     columns: dict[str, Any] = {
         "position": table["position"],
         "key": keys,
         "shard": table["shard"],
-        "action": pa.array([_ACTION[reason] for reason in reasons.to_pylist()], pa.string()),
+        "action": actions,
         "reason": reasons,
         "group": pa.array(verdicts.group, pa.uint64()).take(judged),
         "group_size": pc.coalesce(pa.array(verdicts.group_size).take(judged), pa.scalar(1, pa.uint32())),
-        "kept_key": pc.if_else(dropped, kept_keys.take(judged), nothing),
+        "kept_key": pc.if_else(pc.equal(actions, "drop"), kept_keys.take(judged), pa.scalar(None, pa.string())),
         "tier": verdicts.tier.take(judged),
         "evidence": verdicts.evidence.take(judged),
         "detail": table["fault_detail"],

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from dedupkit.errors import RunError
 from dedupkit.parts import Part, make_parts
 from dedupkit.sample import Action
-from dedupkit.sinks import make_sink
+from dedupkit.sinks import FORMATS, make_sink
 from dedupkit.sinks.base import KeptSample, WrittenPart
 from dedupkit.storage import Stage, digest
 
@@ -67,6 +67,16 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
     ]
     sink.finish(folder, written, fields)
     return sum(part.rows for part in written)
+
+
+def discard_other_formats(out: Folder, work: Folder, formats: Sequence[str]) -> None:
+    """Remove the outputs of an earlier recipe in formats that are not asked for any more."""
+    wanted = {make_sink(format).folder for format in formats}
+    for format in FORMATS:
+        name = make_sink(format).folder
+        if name not in wanted:
+            out.remove(name)
+            work.below("receipts").remove(name)
 
 
 def _emit_part(

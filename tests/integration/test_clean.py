@@ -178,6 +178,14 @@ def test_a_shard_that_is_gone_leaves_nothing_behind(tmp_path: Path) -> None:
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
+def test_a_format_that_is_not_asked_for_any_more_is_gone(planted: Planted, tmp_path: Path) -> None:
+    both = Recipe(output=Output(formats=("arrow", "webdataset")))
+    dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=both)
+    dedupkit.clean(str(planted.folder), tmp_path / "out")
+    dedupkit.clean(str(planted.folder), tmp_path / "fresh")
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
 def test_overwrite_starts_again_and_leaves_foreign_files_alone(planted: Planted, tmp_path: Path) -> None:
     out = tmp_path / "out"
     dedupkit.clean(str(planted.folder), out)
