@@ -49,7 +49,9 @@ class Measured:
     peak_process_mib: float
 
 
-def measure(command: Sequence[str | Path], *, stdout: Path | None = None, timeout_s: float = 7200) -> Measured:
+def measure(
+    command: Sequence[str | Path], *, stdout: Path | None = None, timeout_s: float = 7200, sample_memory: bool = True
+) -> Measured:
     """Run a program in a session of its own and measure it.
 
     Parameters
@@ -60,6 +62,8 @@ def measure(command: Sequence[str | Path], *, stdout: Path | None = None, timeou
         Where its output goes; nowhere if None.  What it says on stderr is shown only if it fails.
     timeout_s : float
         It is killed after so many seconds.
+    sample_memory : bool
+        Sample the memory of its tree, which holds it up: the larger it is, the more.
 
     Raises
     ------
@@ -81,14 +85,16 @@ def measure(command: Sequence[str | Path], *, stdout: Path | None = None, timeou
         reader = threading.Thread(target=lambda: said.append(process.stderr.read() if process.stderr else b""))
         reader.start()
         sampler = _TreeMemory(process.pid)
-        sampler.start()
+        if sample_memory:
+            sampler.start()
         killer = threading.Timer(timeout_s, process.kill)
         killer.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - started
         killer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
-    sampler.stop()
+    if sample_memory:
+        sampler.stop()
     reader.join(timeout=5)
     if process.returncode:
         tail = b"".join(said).decode(errors="replace")[-2000:]

@@ -3,7 +3,7 @@
     python benchmarks/speed.py FOLDER --truth groups.csv [--immaculate-python PATH] [--rivals-python PATH] [--runs 5]
 
 Each tool runs as a whole process, start of the interpreter included, with its default settings; the tools take turns
-(A B C A B C), so that what else the machine does meets all of them.  All files are read once before, so that they come
+(A B C A B C), so that what else the machine does meets all of them; memory is sampled in a turn of its own.  All files are read once before, so that they come
 out of memory.  Wall time is the median; a tool is scored on what it says: on all pairs inside its groups, or, where it
 gives pairs (imagededup), on those.  Rivals live in environments of their own: immaculate needs Python >= 3.12,
 imagededup, imagehash and cleanvision go together into another.  What is not given is left out.
@@ -76,12 +76,12 @@ def tools(folder: Path, immaculate: str | None, rivals: str | None) -> list[Tool
     return found
 
 
-def run_once(tool: Tool, scratch: Path) -> tuple[Measured, dict[str, Any]]:
+def run_once(tool: Tool, scratch: Path, *, sample_memory: bool) -> tuple[Measured, dict[str, Any]]:
     """Run a tool; what it took, and what it said."""
     out = scratch / "out.json"
     out.unlink(missing_ok=True)
     command = [str(out) if part == "OUT" else part for part in tool.command]
-    measured = measure(command, stdout=out if tool.prints else None)
+    measured = measure(command, stdout=out if tool.prints else None, sample_memory=sample_memory)
     return measured, _as_groups(json.loads(out.read_text()))
 
 
@@ -97,10 +97,12 @@ def warm(folder: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def summarise(tool: Tool, runs: Sequence[Measured], images: int, quality: dict[str, Any]) -> dict[str, Any]:
+def summarise(
+    tool: Tool, runs: Sequence[Measured], sampled: Sequence[Measured], images: int, quality: dict[str, Any]
+) -> dict[str, Any]:
     """One tool's entry in the JSON."""
     wall = statistics.median(run.wall_s for run in runs)
-    trees = [run.peak_tree_mib for run in runs if run.peak_tree_mib is not None]
+    trees = [run.peak_tree_mib for run in sampled if run.peak_tree_mib is not None]
     return {
         "name": tool.name,
         "version": tool.version,
@@ -129,15 +131,16 @@ def main() -> None:
     truth = read_truth(arguments.truth)
     images, total_bytes = warm(folder)
     measured: dict[str, list[Measured]] = defaultdict(list)
+    sampled: dict[str, list[Measured]] = defaultdict(list)
     quality: dict[str, dict[str, Any]] = {}
     chosen = tools(folder, arguments.immaculate_python, arguments.rivals_python)
     with tempfile.TemporaryDirectory() as scratch:
-        for turn in range(arguments.runs):
+        for turn in range(arguments.runs + 1):  # the first for memory, which cannot be sampled without cost in time
             for tool in chosen:
-                taken, said = run_once(tool, Path(scratch))
-                measured[tool.name].append(taken)
+                taken, said = run_once(tool, Path(scratch), sample_memory=turn == 0)
+                (measured if turn else sampled)[tool.name].append(taken)
                 quality.setdefault(tool.name, score(truth, said))
-                print(f"run {turn + 1}: {tool.name} {taken.wall_s:.2f} s", flush=True)
+                print(f"run {turn}: {tool.name} {taken.wall_s:.2f} s", flush=True)
     result = {
         "question": "How fast from start to JSON, against the rivals, on the same folder in the same run?",
         "environment": environment(("numpy", "pillow", "simplejpeg", "scipy", "pyarrow")),
@@ -148,7 +151,9 @@ def main() -> None:
             "families": len({row["family"] for row in truth}),
         },
         "runs": arguments.runs,
-        "tools": [summarise(tool, measured[tool.name], images, quality[tool.name]) for tool in chosen],
+        "tools": [
+            summarise(tool, measured[tool.name], sampled[tool.name], images, quality[tool.name]) for tool in chosen
+        ],
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
