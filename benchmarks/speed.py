@@ -3,10 +3,11 @@
     python benchmarks/speed.py FOLDER --truth groups.csv [--immaculate-python PATH] [--rivals-python PATH] [--runs 5]
 
 Each tool runs as a whole process, start of the interpreter included, with its default settings; the tools take turns
-(A B C A B C), so that what else the machine does meets all of them; memory is sampled in a turn of its own.  All files are read once before, so that they come
-out of memory.  Wall time is the median; a tool is scored on what it says: on all pairs inside its groups, or, where it
-gives pairs (imagededup), on those.  Rivals live in environments of their own: immaculate needs Python >= 3.12,
-imagededup, imagehash and cleanvision go together into another.  What is not given is left out.
+(A B C A B C), so that what else the machine does meets all of them; memory is sampled in a turn of its own.  All files
+are read once before, so that they come out of memory.  Wall time is the median; a tool is scored on what it says: on
+all pairs inside its groups, or, where it gives pairs (imagededup), on those.  Rivals live in environments of their own:
+immaculate needs Python >= 3.12, imagededup, imagehash and cleanvision go together into another.  What is not given is
+left out.
 """
 
 from __future__ import annotations

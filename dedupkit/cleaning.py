@@ -17,7 +17,7 @@ from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.journey import Journey
 from dedupkit.options import resolve_recipe, versions
-from dedupkit.outfolder import PUBLISHED, check, claim
+from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
 from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS
 from dedupkit.sinks.stage import discard_other_formats, emit
@@ -122,22 +122,30 @@ def clean(
     open_it = partial(open_source, source, chosen.source, max_bytes=chosen.limits.max_bytes)
     # A source that cannot be opened costs nothing in OUT; but an iterator is written there while it is opened.
     opened = None if isinstance(source, Iterator) else open_it()
-    claim(folder, overwrite=overwrite)
-    journey = Journey(opened or open_it(spool_to=work.below("spool")), chosen, work, workforce, progress or _silent)
+    with alone_in(folder):
+        claim(folder, overwrite=overwrite)
+        work.remove("spool")
+        journey = Journey(opened or open_it(spool_to=work.below("spool")), chosen, work, workforce, progress or _silent)
+        return Result(str(out), _go(journey, folder, _described(source)))
+
+
+def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
+    """The journey from shards to report; what the report says."""
+    recipe = journey.recipe
     fingerprints = journey.fingerprint()
     if not sum(part["rows"] for part in fingerprints):
-        raise UsageError(f"{_described(source)} holds no samples; name a source with images")
+        raise UsageError(f"{source} holds no samples; name a source with images")
     decisions = journey.decide(fingerprints, journey.match(fingerprints))
     for name in PUBLISHED:  # a reader sees a whole output or none
         folder.remove(name)
-    discard_other_formats(folder, work, chosen.output.formats)
-    written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in chosen.output.formats}
+    discard_other_formats(folder, journey.work, recipe.output.formats)
+    written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in recipe.output.formats}
     _publish_decisions(journey, folder)
-    recipe_toml = chosen.dumps(dict(versions()))
-    summary = report(journey, folder, source=_described(source), recipe_toml=recipe_toml, written=written)
+    recipe_toml = recipe.dumps(dict(versions()))
+    summary = report(journey, folder, source=source, recipe_toml=recipe_toml, written=written)
     folder.write_bytes("recipe.toml", recipe_toml.encode())
     _warn_of_large_losses(summary)
-    return Result(str(out), summary)
+    return summary
 
 
 def _silent(progress: Progress) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import sys
 import warnings
 from contextlib import contextmanager
@@ -118,8 +119,8 @@ def find(
             },
         )
         _check_engine(engine)
-        if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
-            raise UsageError(f"the folder of {json_file} does not exist; make it first")
+        if json_file not in (None, "-"):
+            _check_writable(Path(str(json_file)))
         found = find_duplicates(source, recipe=chosen, workers=workers, progress=progress)
     if json_file == "-":
         _print_json(found.to_json())
@@ -164,8 +165,11 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("dedupkit: stopped; run the same command again to go on from the last part", err=True)
         sys.exit(1)
-    except OSError as error:
-        typer.echo(f"dedupkit: {_printable(str(error))}", err=True)
+    except Exception as error:
+        if os.environ.get("DEDUPKIT_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
+        typer.echo(f"dedupkit: {_printable(what)}; DEDUPKIT_DEBUG=1 shows where", err=True)
         sys.exit(1)
     finally:
         gc.freeze()  # the process ends here: a last search for garbage would only take time
@@ -204,6 +208,13 @@ def _recipe(path: Path | None, choices: dict[str, Any]) -> Recipe:
 def _check_engine(name: str) -> None:
     if name != "local":
         raise UsageError(f"engine must be local, got {name!r}")
+
+
+def _check_writable(file: Path) -> None:
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"the folder of {file} does not exist; make it first")
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder; name a file for the JSON")
 
 
 def _print_json(value: Any) -> None:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy
+import PIL
 import pyarrow as pa
+import simplejpeg
 
 from dedupkit.fields import unify
 from dedupkit.fingerprints import stage as fingerprinting
@@ -90,6 +93,7 @@ class Journey:
             "fingerprints": digest(self.recipe.fingerprints.model_dump()),
             "source options": digest(self.recipe.source.model_dump()),
             "fields": str(self.with_fields),
+            "versions": digest([module.__version__ for module in (numpy, PIL, pa, simplejpeg)]),
         }
         parts = [
             Part(
@@ -108,6 +112,11 @@ class Journey:
             with_fields=self.with_fields,
         )
         return make_parts("fingerprints", self.tables.stage("fingerprints"), parts, task, self.engine, self.observe)
+
+    def fingerprint_digests(self) -> list[str]:
+        """Digest of the fingerprints of each shard."""
+        stage = self.tables.stage("fingerprints")
+        return [stage.report(table_name(number))["sha256"] for number in range(len(self.shards))]
 
     def match(self, fingerprints: Sequence[dict[str, Any]]) -> pa.Table:
         """Find the pairs of copies among all fingerprints."""

@@ -6,12 +6,14 @@ import os  # noqa: TC003 - pydantic evaluates annotations of this module
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dedupkit.errors import UsageError
+
+_MAX_PHASH_BITS = 15
 
 
 class _Part(BaseModel):
@@ -94,6 +96,15 @@ class Matching(_Part):
         if isinstance(value, int) and not 0 <= value <= 63:
             raise ValueError(f"must be in [0, 63], got {value}; wider radii match unrelated images")
         return value
+
+    @model_validator(mode="after")
+    def _radius_fits_the_hash(self) -> Self:
+        if self.hash == "phash" and isinstance(self.max_hamming_bits, int) and self.max_hamming_bits > _MAX_PHASH_BITS:
+            raise ValueError(
+                f"max_hamming_bits must be in [0, {_MAX_PHASH_BITS}] for phash, got {self.max_hamming_bits}; "
+                "wider radii match unrelated images"
+            )
+        return self
 
 
 class Keep(_Part):

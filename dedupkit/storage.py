@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import get_ident
 from typing import IO, TYPE_CHECKING, Any
 
 import fsspec
@@ -22,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_PART_NAME = re.compile(r"(data-)?\d{5}\.(arrow|parquet|tar)")
 PARTIAL = ".partial"
 """Ending of files that are being written."""
 
@@ -90,7 +93,7 @@ class Folder:
             return
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f"{place.name}.{os.getpid()}{PARTIAL}")
+        beside = place.with_name(f"{place.name}.{os.getpid()}-{get_ident()}{PARTIAL}")
         try:
             with beside.open("wb") as handle:
                 yield handle
@@ -177,11 +180,16 @@ class Stage:
         return self.receipts.read_json(f"{name}.json")["report"]
 
     def discard_others(self, names: list[str]) -> None:
-        """Remove every part and receipt that is not named: of an earlier source or recipe, or written half."""
+        """Remove every part that is not named, of an earlier source or recipe, and what was written half.
+
+        Other files in the folder of the parts, such as a reader's own, are left alone.
+        """
         wanted = set(names)
-        for name in self.receipts.names():
-            if name.removesuffix(".json") not in wanted:
-                self.receipts.remove(name)
-        for name in self.parts.names():
+        for receipt in self.receipts.names():
+            name = receipt.removesuffix(".json")
             if name not in wanted:
+                self.parts.remove(name)
+                self.receipts.remove(receipt)
+        for name in self.parts.names():
+            if name not in wanted and (name.endswith(PARTIAL) or _PART_NAME.fullmatch(name)):
                 self.parts.remove(name)

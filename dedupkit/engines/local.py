@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import RunError, UsageError
@@ -19,6 +20,8 @@ Outcome = TypeVar("Outcome")
 
 _MOST_THREADS = 4  # the interpreter's lock leaves little to a fifth
 _QUEUED_A_WORKER = 2
+_blas_lock = Lock()
+_blas_limits: list[Any] = []
 
 
 class LocalEngine:
@@ -110,11 +113,21 @@ def _as_completed(
 
 @contextmanager
 def _one_blas_thread() -> Iterator[None]:
-    """Small matrix products gain nothing from BLAS threads, which would fight with ours."""
+    """Small matrix products gain nothing from BLAS threads, which would fight with ours.
+
+    A setting of the whole process: the first run that enters sets it, the last that leaves restores it.
+    """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, user_api="blas"):
+    with _blas_lock:
+        _blas_limits.append(threadpool_limits(1, user_api="blas"))
+    try:
         yield
+    finally:
+        with _blas_lock:
+            limits = _blas_limits.pop()
+            if not _blas_limits:  # the one that the first run set, which knows what was before
+                limits.restore_original_limits()
 
 
 def _start_worker() -> None:

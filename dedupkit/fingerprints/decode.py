@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Limits
 
 DRAFT_SIDE = 88  # the shorter side keeps that much: PDQ then moves by 5 bits on average, below 64 by 8
+_MAX_DRAFT_SIDE, _MAX_SIDE = 4096, 65_536  # the longer side of strips; no JPEG has more than 65,535
 _DRAFT_SCALES = (8, 4, 2)  # libjpeg-turbo has vector code for these alone
 _ORIENTATION_TAG = 0x0112
 _APP1, _START_OF_SCAN, _END_OF_IMAGE = b"\xe1", b"\xda", b"\xd9"  # JPEG markers
@@ -99,6 +100,8 @@ def decode(data: bytes, limits: Limits, *, draft: bool = True) -> Decoded | Faul
         if draft and data.startswith(b"\xff\xd8\xff"):
             return _decode_jpeg(data, limits) or _decode_with_pillow(data, limits, draft=True)
         return _decode_with_pillow(data, limits, draft=draft)
+    except MemoryError:
+        raise  # the machine's fault, not the image's
     except UnidentifiedImageError:
         return _unidentified(data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -188,6 +191,7 @@ def _decode_with_pillow(data: bytes, limits: Limits, *, draft: bool) -> Decoded 
         if orientation > 4:
             width, height = height, width
         rgb = None if draft else flat.convert("RGB")
+        flat = _handy(flat, draft=draft)
     return Decoded(_luminance(flat, exact=not draft), rgb, width, height, "jpeg" if kind == "mpo" else kind, animated)
 
 
@@ -235,6 +239,13 @@ def _scaled(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(finite.min()), float(finite.max())
     return ((finite - low) * (255 / (high - low or 1.0))).astype(np.uint8)
+
+
+def _handy(image: Image.Image, *, draft: bool) -> Image.Image:
+    """The image at a scale at which hashing it needs no more memory than an ordinary one."""
+    longest = _MAX_DRAFT_SIDE if draft else _MAX_SIDE
+    factors = -(-image.width // longest), -(-image.height // longest)
+    return image.reduce(factors) if factors != (1, 1) else image
 
 
 def _luminance(image: Image.Image, *, exact: bool) -> NDArray[Any]:

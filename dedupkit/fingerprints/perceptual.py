@@ -27,7 +27,8 @@ _PDQ_GRID = 64
 _PDQ_MIN_SIDE = 5  # the reference code gives smaller images a hash of zeros and quality 0
 _PHASH_GRID = 32
 _PHASH_SIDE = 8
-_SIZES_CACHED = 1024  # matrices of about 50 KB each for photos
+_SIZES_CACHED = 512
+_CACHED_SIDE = 512  # pixels; larger matrices, over 150 KB each, are made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +171,34 @@ def _luminance_entropy(grids: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(np.abs((shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)))
 
 
-@lru_cache(maxsize=_SIZES_CACHED)
 def _filters(full: int, reduced: int) -> NDArray[np.float32]:
     """PDQ's filter-and-decimate matrix over pHash's resampling and transform, of an axis of `full` pixels.
 
-    Shape (64 + 8, reduced).  Both filters are sparse, so the weights of single pixels are computed and summed up
-    where they fall.
+    Shape (64 + 8, reduced).
     """
-    pdq = _summed(*_pdq_weights(full), _PDQ_GRID, full, reduced)
-    lanczos = _summed(*_lanczos_weights(full), _PHASH_GRID, full, reduced)
-    return np.concatenate([pdq, _dct(_PHASH_SIDE, _PHASH_GRID, first=0).astype(np.float32) @ lanczos])
+    return _kept_filters(full, reduced) if reduced <= _CACHED_SIDE else _new_filters(full, reduced)
+
+
+def _filters_across(full: int, reduced: int) -> NDArray[np.float32]:
+    """The same for the horizontal axis: transposed, and laid out anew, which BLAS takes a quarter less time for."""
+    return _kept_filters_across(full, reduced) if reduced <= _CACHED_SIDE else _new_filters(full, reduced).T
 
 
 @lru_cache(maxsize=_SIZES_CACHED)
-def _filters_across(full: int, reduced: int) -> NDArray[np.float32]:
-    """The same for the horizontal axis: transposed, and laid out anew, which BLAS takes a quarter less time for."""
-    return np.ascontiguousarray(_filters(full, reduced).T)
+def _kept_filters(full: int, reduced: int) -> NDArray[np.float32]:
+    return _new_filters(full, reduced)
+
+
+@lru_cache(maxsize=_SIZES_CACHED)
+def _kept_filters_across(full: int, reduced: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(_kept_filters(full, reduced).T)
+
+
+def _new_filters(full: int, reduced: int) -> NDArray[np.float32]:
+    """Both filters are sparse, so the weights of single pixels are computed and summed up where they fall."""
+    pdq = _summed(*_pdq_weights(full), _PDQ_GRID, full, reduced)
+    lanczos = _summed(*_lanczos_weights(full), _PHASH_GRID, full, reduced)
+    return np.concatenate([pdq, _dct(_PHASH_SIDE, _PHASH_GRID, first=0).astype(np.float32) @ lanczos])
 
 
 def _summed(
@@ -206,12 +219,15 @@ def _pdq_weights(full: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     right = (window + 2) // 2 - 1
     left = window - right - 1
     kept = ((np.arange(_PDQ_GRID) + 0.5) * full / _PDQ_GRID).astype(int)
-    reach = np.arange(-left, right + 1)
-    second = (kept[:, None] + reach)[:, :, None]
-    first = second + reach
-    inside = (second >= 0) & (second < full) & (first >= 0) & (first < full)
-    weights = inside / (_covered(kept, left, right, full)[:, None, None] * _covered(second, left, right, full))
-    return first.reshape(_PDQ_GRID, -1), weights.reshape(_PDQ_GRID, -1)
+    second = kept[:, None] + np.arange(-left, right + 1)
+    inside = (second >= 0) & (second < full)
+    shares = inside / (_covered(kept, left, right, full)[:, None] * _covered(second, left, right, full))
+    running = np.concatenate([np.zeros((_PDQ_GRID, 1)), np.cumsum(shares, axis=1)], axis=1)
+    # A pixel weighs what the pixels weigh that average over it in the first pass: a range of the second's window.
+    reach = np.arange(-2 * left, 2 * right + 1)
+    begin, end = np.clip(reach - right + left, 0, window), np.clip(reach + 2 * left + 1, 0, window)
+    first = kept[:, None] + reach
+    return first, (running[:, end] - running[:, begin]) * ((first >= 0) & (first < full))
 
 
 def _covered(at: NDArray[np.int64], left: int, right: int, full: int) -> NDArray[np.int64]:

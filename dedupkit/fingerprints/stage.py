@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 STAGE = "fingerprints/2"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
 _BATCH = 16  # larger batches fill more memory than the allocator keeps, and page faults eat what they gain
+_TABLE_ROWS = 4096
 _MIN_INNER_SIDE = 32  # pixels at full scale; the hash of less does not tell a sign from its mirror image
 
 Row = tuple[Any, ...]
@@ -62,17 +63,25 @@ def fingerprint_shard(
     declared = source.fields(shard) if with_fields else None
     types = FieldTypes()
     rows: list[Row] = []
-    for sample, row in _in_order(source.read(shard), recipe, threads):
-        rows.append((position(number, len(rows)), sample.key, shard.name, *row))
+    tables = []
+    for count, (sample, row) in enumerate(_in_order(source.read(shard), recipe, threads)):
+        rows.append((position(number, count), sample.key, shard.name, *row))
         if with_fields and declared is None:
             types.observe(sample.fields)
-    columns = zip(*rows, strict=True) if rows else ([] for _ in FINGERPRINTS)
-    arrays = [pa.array(values, kind.type) for values, kind in zip(columns, FINGERPRINTS, strict=True)]
-    table = pa.Table.from_arrays(arrays, schema=FINGERPRINTS)
+        if len(rows) == _TABLE_ROWS:  # Python's objects take four times the memory of Arrow's
+            tables.append(_table(rows))
+            rows = []
+    table = pa.concat_tables([*tables, _table(rows)])
     if not with_fields:
         return table
     fields = declared if declared is not None else types.schema()
     return table.replace_schema_metadata({FIELDS_KEY: fields.serialize().to_pybytes()})
+
+
+def _table(rows: list[Row]) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ([] for _ in FINGERPRINTS)
+    arrays = [pa.array(values, kind.type) for values, kind in zip(columns, FINGERPRINTS, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=FINGERPRINTS)
 
 
 def _in_order(samples: Iterator[Sample], recipe: Recipe, threads: int) -> Iterator[tuple[Sample, Row]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,15 +31,14 @@ def unique_keys(keys: pa.ChunkedArray, shards: pa.ChunkedArray) -> dict[int, str
     clashing = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
     if len(clashing) == 0:
         return {}
-    rows = pc.indices_nonzero(pc.is_in(keys, value_set=clashing)).to_pylist()
+    rows = pc.indices_nonzero(pc.is_in(keys, value_set=clashing))
     taken = set(pc.unique(keys).to_pylist())
     seen: Counter[str] = Counter()
     renamed = {}
-    for row in rows:
-        key = keys[row].as_py()
+    for row, key, shard in zip(*(each.to_pylist() for each in (rows, keys.take(rows), shards.take(rows))), strict=True):
         seen[key] += 1
         if seen[key] > 1:
-            renamed[row] = next(name for name in _names(f"{shards[row]}/{key}") if name not in taken)
+            renamed[row] = next(name for name in _names(f"{shard}/{key}") if name not in taken)
             taken.add(renamed[row])
     return renamed
 
@@ -56,5 +56,7 @@ def replaced(keys: pa.ChunkedArray, renamed: dict[int, str]) -> pa.Array:
     flat = keys.combine_chunks()
     if not renamed:
         return flat
-    mask = pa.array([row in renamed for row in range(len(flat))])
-    return pc.replace_with_mask(flat, mask, pa.array([renamed[row] for row in sorted(renamed)], pa.string()))
+    rows = sorted(renamed)
+    mask = np.zeros(len(flat), dtype=bool)
+    mask[rows] = True
+    return pc.replace_with_mask(flat, pa.array(mask), pa.array([renamed[row] for row in rows], pa.string()))

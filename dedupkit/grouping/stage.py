@@ -58,10 +58,12 @@ def decide(
     members = _concatenated(read, shards, keep.COLUMNS, positions)
     verdicts = judge(pairs, positions, keep.ranks(members, policy), policy.max_copies)
     kept_keys = keys.take(pa.array(_row_numbers(verdicts.kept, starts)))
+    renamed_rows = np.array(sorted(renamed), dtype=np.int64)
     for number in range(shards):
         table = read(number, ("position", "shard", "fault", "fault_detail", "notes"))
         own_keys = keys.slice(starts[number], table.num_rows)
-        fresh = [row - starts[number] for row in renamed if starts[number] <= row < starts[number + 1]]
+        first, last = np.searchsorted(renamed_rows, starts[number : number + 2])
+        fresh = (renamed_rows[first:last] - starts[number]).tolist()
         yield _decisions(table, own_keys, fresh, verdicts, kept_keys)
 
 
@@ -76,7 +78,9 @@ def _concatenated(
     for number in range(shards):
         table = read(number, columns)
         if positions is not None:
-            table = table.filter(pa.array(np.isin(table["position"].to_numpy(), positions, assume_unique=True)))
+            here = np.searchsorted(positions, np.array([number, number + 1], dtype=np.uint64) << np.uint64(ROW_BITS))
+            wanted = positions[slice(*here)]
+            table = table.filter(pa.array(np.isin(table["position"].to_numpy(), wanted, assume_unique=True)))
         tables.append(table)
     return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.string()) for name in columns})
 

@@ -14,7 +14,7 @@ from dedupkit.matching.turns import INVERSE, ORIENTATIONS, mirrored_distances
 from dedupkit.sample import FINGERPRINTS, PAIRS, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -216,9 +216,13 @@ def _evidence(
         prints.positions[high[best]],
         Tier.PERCEPTUAL,
         pairs.distance[best],
-        np.array(ORIENTATIONS)[turn[best]],
-        np.array(_TRIMMED)[trimmed[best]],
+        _named(ORIENTATIONS, turn[best]),
+        _named(_TRIMMED, trimmed[best]),
     )
+
+
+def _named(names: Sequence[str], numbers: NDArray[Any]) -> pa.Array:
+    return pa.array(names, pa.string()).take(pa.array(numbers.astype(np.uint8)))
 
 
 def _table(
@@ -226,10 +230,10 @@ def _table(
     b: NDArray[Any],
     tier: Tier,
     bits: NDArray[Any] | None = None,
-    orientation: NDArray[Any] | None = None,
-    trimmed: NDArray[Any] | None = None,
+    orientation: pa.Array | None = None,
+    trimmed: pa.Array | None = None,
 ) -> pa.Table:
-    columns = {"a": a, "b": b, "tier": np.full(len(a), tier.value), "hamming_bits": bits}
+    columns = {"a": a, "b": b, "tier": pa.repeat(tier.value, len(a)), "hamming_bits": bits}
     columns |= {"orientation": orientation, "trimmed": trimmed}
     arrays = [
         pa.nulls(len(a), field.type) if columns[field.name] is None else pa.array(columns[field.name], field.type)

@@ -64,11 +64,11 @@ def _thumbnails(journey: Journey, positions: Sequence[int]) -> dict[int, bytes]:
     rows: dict[int, list[int]] = {}
     for position in positions:
         rows.setdefault(position >> ROW_BITS, []).append(position & ((1 << ROW_BITS) - 1))
-    stage = journey.tables.stage("thumbnails")
+    stage, seen = journey.tables.stage("thumbnails"), journey.fingerprint_digests()
     parts = [
         Part(
             f"{number:05d}.parquet",
-            {"stage": STAGE, "shard": digest([journey.shards[number].identity]), "rows": digest(wanted)},
+            {"stage": STAGE, "fingerprints": seen[number], "rows": digest(wanted)},
             (number, journey.shards[number], wanted),
         )
         for number, wanted in rows.items()

@@ -6,6 +6,8 @@ import hashlib
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from dedupkit.errors import RunError
 from dedupkit.parts import Part, make_parts
 from dedupkit.sample import Action
@@ -15,8 +17,6 @@ from dedupkit.storage import Stage, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import pyarrow as pa
 
     from dedupkit.journey import Journey, Tables
     from dedupkit.sources.base import Shard, Source
@@ -50,11 +50,23 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
     fields = journey.field_types()
     folder = out.below(sink.folder)
     stage = Stage(folder, journey.work.below("receipts").below(sink.folder))
-    choices = {"stage": STAGE, "format": format, "fields": digest(fields.serialize().to_pybytes().hex())}
+    choices = {
+        "stage": STAGE,
+        "format": format,
+        "fields": digest(fields.serialize().to_pybytes().hex()),
+        "source options": digest(journey.recipe.source.model_dump()),
+        "pyarrow": pa.__version__,
+    }
+    seen = journey.fingerprint_digests()
     parts = [
         Part(
             sink.part_name(number),
-            choices | {"shard": digest([shard.name, shard.identity]), "decisions": report["sha256"]},
+            choices
+            | {
+                "shard": digest([shard.name, shard.identity]),
+                "fingerprints": seen[number],
+                "decisions": report["sha256"],
+            },
             (number, shard),
             shard.byte_size,
         )

@@ -127,8 +127,7 @@ def _open_urls(urls: list[str], options: SourceOptions, max_bytes: int) -> Sourc
 
 def _open_folder(place: Place, options: SourceOptions, max_bytes: int, shown: str) -> Source:
     if place.has("dataset_dict.json"):
-        splits = json.loads(place.read("dataset_dict.json")).get("splits", [])
-        raise UsageError(f"{shown} holds the splits {', '.join(splits)}; name one, such as {shown}/{splits[0]}")
+        raise UsageError(f"{shown} holds several splits; name one, {_splits(place, shown)}")
     if place.has("state.json") and place.has("dataset_info.json"):
         return _open_saved_dataset(place, options, max_bytes, shown)
     try:
@@ -143,6 +142,14 @@ def _open_folder(place: Place, options: SourceOptions, max_bytes: int, shown: st
         remedy = "unpack its archives first" if archives else f"give {_KNOWN}"
         raise UsageError(f"{shown} holds no images; {remedy}")
     return source
+
+
+def _splits(place: Place, shown: str) -> str:
+    try:
+        names = [str(name) for name in json.loads(place.read("dataset_dict.json"))["splits"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        names = []
+    return " or ".join(f"{shown}/{name}" for name in names) or f"such as {shown}/train"
 
 
 def _open_saved_dataset(place: Place, options: SourceOptions, max_bytes: int, shown: str) -> Source:

@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 import pytest
 
 import dedupkit
-from dedupkit.recipe import Keep, Matching, Output, Recipe
+from dedupkit.recipe import Keep, Matching, Output, Recipe, SourceOptions
 from dedupkit.sample import DECISIONS
-from tests.integration.conftest import write_shards
+from tests.conftest import draw_picture
+from tests.integration.conftest import encoded, write_shards
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -271,3 +272,63 @@ def test_sources_of_every_kind_give_the_same_groups(planted: Planted, tmp_path: 
         found = dedupkit.find_duplicates(other)
         assert {frozenset(group) for group in found.groups} == expected
         assert found.samples == planted.samples
+
+
+def test_another_caption_column_changes_the_captions_written(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = [encoded(draw_picture(number)) for number in range(3)]
+    table = pa.table({"image": images, "left": [["a"], ["a"], ["a"]], "right": [["b"], ["b"], ["b"]]})
+    pq.write_table(table, tmp_path / "set.parquet")
+    for column, caption in (("left", "a"), ("right", "b")):
+        recipe = Recipe(source=SourceOptions(caption_column=column))
+        result = dedupkit.clean(str(tmp_path / "set.parquet"), tmp_path / "out", recipe=recipe)
+        assert result.dataset()["caption"][:] == [caption] * 3
+
+
+def test_a_second_run_on_the_same_output_is_refused(planted: Planted, tmp_path: Path) -> None:
+    from dedupkit.outfolder import alone_in
+    from dedupkit.storage import Folder
+
+    with alone_in(Folder(str(tmp_path / "out"))), pytest.raises(dedupkit.UsageError, match="another run"):
+        dedupkit.clean(str(planted.folder), tmp_path / "out")
+    assert dedupkit.clean(str(planted.folder), tmp_path / "out").summary["samples"]["in"] == planted.samples
+
+
+@pytest.mark.parametrize("left", [".dedupkit/dedupkit.json.12-7.partial", ".dedupkit/lock"])
+def test_a_run_killed_while_it_claimed_the_folder_is_no_stranger(planted: Planted, tmp_path: Path, left: str) -> None:
+    (tmp_path / "out" / ".dedupkit").mkdir(parents=True)
+    (tmp_path / "out" / left).write_text("{")
+    dedupkit.clean(str(planted.folder), tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_a_users_own_file_beside_the_dataset_is_left_alone(planted: Planted, tmp_path: Path) -> None:
+    dedupkit.clean(str(planted.folder), tmp_path / "out")
+    (tmp_path / "out" / "dataset" / "README.md").write_text("mine")
+    dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(keep=Keep(policy="last")))
+    assert (tmp_path / "out" / "dataset" / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", ["s3://bucket/out", "file:///tmp/out", "simplecache::out"])
+def test_an_output_that_is_a_url_is_refused(planted: Planted, out: str) -> None:
+    with pytest.raises(dedupkit.UsageError, match="local folder"):
+        dedupkit.clean(str(planted.folder), out)
+
+
+@pytest.mark.parametrize("source", ["{root}/**/*.tar", "file://{root}", "{root}/*/a.tar"])
+def test_an_output_below_what_a_pattern_or_url_reads_is_refused(tmp_path: Path, source: str) -> None:
+    write_shards(tmp_path / "shards", 1, 2)
+    with pytest.raises(dedupkit.UsageError, match="lies in the source"):
+        dedupkit.clean(source.format(root=tmp_path / "shards"), tmp_path / "shards" / "out")
+
+
+def test_a_strip_of_a_million_pixels_costs_no_more_memory_than_a_photo() -> None:
+    from PIL import Image
+
+    strip = encoded(Image.new("L", (1_000_000, 8), 90), "PNG")
+    found = dedupkit.find_duplicates(
+        [{"key": "strip", "image": strip}, {"key": "photo", "image": encoded(draw_picture(1))}]
+    )
+    assert (found.samples, found.groups, found.faults) == (2, [], {})

@@ -83,12 +83,13 @@ def test_what_is_there_is_used_again(stage: Stage) -> None:
 
 def test_only_what_changed_is_made_anew_and_others_go(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     make(stage, parts(a="one", b="two", c="three"), Writer())
-    stage.parts.write_bytes("junk", b"")
+    for name in ("b.12-7.partial", "data-00009.arrow", "readers-own"):
+        stage.parts.write_bytes(name, b"")
     writer = Writer()
     with caplog.at_level(logging.INFO, logger="dedupkit"):
         make(stage, parts(a="one", b="four", d="five"), writer)
     assert writer.asked == ["four", "five"]
-    assert content(stage) == {"a": b"one", "b": b"four", "d": b"five"}
+    assert content(stage) == {"a": b"one", "b": b"four", "d": b"five", "readers-own": b""}
     assert stage.receipts.names() == ["a.json", "b.json", "d.json"]
     assert [record.getMessage() for record in caplog.records] == [
         "test: 1 of 3 parts used again",

@@ -22,6 +22,7 @@ positive = st.integers(1, 2**62)
 @st.composite
 def recipes(draw: st.DrawFn) -> Recipe:
     formats = draw(st.permutations(["arrow", "parquet", "webdataset"]))[: draw(st.integers(1, 3))]
+    matched_by, widest = draw(st.sampled_from([("pdq", 63), ("phash", 15)]))
     values: dict[str, Any] = {
         "seed": draw(st.integers(-(2**62), 2**62)),
         "source": SourceOptions(image_column=draw(texts), caption_column=draw(texts), key_column=draw(texts)),
@@ -29,8 +30,8 @@ def recipes(draw: st.DrawFn) -> Recipe:
         "fingerprints": Fingerprints(draft=draw(st.booleans()), max_frame_range=draw(st.integers(0, 255))),
         "matching": Matching.model_validate(
             {
-                "hash": draw(st.sampled_from(["pdq", "phash"])),
-                "max_hamming_bits": draw(st.just("auto") | st.integers(0, 63)),
+                "hash": matched_by,
+                "max_hamming_bits": draw(st.just("auto") | st.integers(0, widest)),
                 "turned": draw(st.booleans()),
                 "min_pdq_quality": draw(st.integers(0, 100)),
                 "min_luminance_entropy": draw(st.floats(0, 5)),

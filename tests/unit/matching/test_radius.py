@@ -60,7 +60,7 @@ def test_turns_count_as_eight_chances() -> None:
         assert turned <= plain
 
 
-@pytest.mark.parametrize("bits", [0, 5, 63])
+@pytest.mark.parametrize("bits", [0, 5, 15])
 @pytest.mark.parametrize("samples", [2, 10**9])
 def test_a_number_is_taken_as_it_is(bits: int, samples: int) -> None:
     for name in ("pdq", "phash"):
