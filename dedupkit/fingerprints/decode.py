@@ -187,7 +187,7 @@ def _decode_with_pillow(data: bytes, limits: Limits, *, draft: bool) -> Decoded 
             image.draft("L" if image.mode in ("L", "YCbCr", "RGB") else image.mode, (DRAFT_SIDE, DRAFT_SIDE))
         image.load()
         orientation = _orientation(image)
-        flat = _flattened(image.transpose(_TRANSPOSES[orientation]) if orientation > 1 else image)
+        flat = _flattened(upright(image, orientation))
         if orientation > 4:
             width, height = height, width
         rgb = None if draft else flat.convert("RGB")
@@ -211,6 +211,12 @@ def strict_pillow() -> Iterator[None]:
             before = _strict_users.pop()
             if not _strict_users:
                 Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """An image of an EXIF orientation as it is to be shown; one of no valid orientation stays as it is."""
+    turn = _TRANSPOSES.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -124,16 +124,18 @@ def thumbnail(image: bytes, side: int = 128) -> bytes | None:
     """
     from PIL import Image
 
+    from dedupkit.fingerprints.decode import upright
+
     try:
         with Image.open(io.BytesIO(image)) as opened:
             opened.draft("RGB", (side, side))  # a JPEG is decoded at the smallest scale that is no smaller
             orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
             small = _true_colour(opened)
             small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-            upright = _on_white(_upright(small, orientation))
-            upright.info.clear()  # comments and profiles would be written again
+            shown = _on_white(upright(small, orientation))
+            shown.info.clear()  # comments and profiles would be written again
             buffer = io.BytesIO()
-            upright.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+            shown.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
             return buffer.getvalue()
     except Exception:  # noqa: BLE001 - decoders of hostile bytes raise whatever they like; a picture is not vital
         return None
@@ -144,21 +146,6 @@ def _true_colour(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits a sample, which Pillow would clip to 8
         return image.point(lambda level: level / 257, "L" if image.mode == "I;16" else None).convert("RGB")
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    from PIL import Image
-
-    turn = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }.get(orientation)
-    return image if turn is None else image.transpose(turn)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
