@@ -1,10 +1,11 @@
 """Train the copy descriptor.
 
-    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000 python training/train.py PICTURES OUT --steps 3000 --seed 0
+    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=20000000000 python training/train.py PICTURES OUT --steps 3300 --seed 0
 
-The loss is SSCD's (arXiv:2202.10261): contrastive (InfoNCE) plus a term that spreads the descriptors out.  The
-negatives of a step are the other pictures of the batch and those of the last batches (cross-batch memory,
-arXiv:1912.06798).  Pictures that a teacher takes for copies of each other are no negatives.
+The loss is SSCD's (arXiv:2202.10261): contrastive (InfoNCE) plus a term that spreads the descriptors out.  A batch
+holds pictures drawn at random and, for each of some, two of those that a teacher finds most like it: hard negatives.
+Pictures that the teacher takes for copies of each other are no negatives.  (A memory of earlier batches was tried:
+the descriptors ran away from it, all in one direction.)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 from edits import hard, light, plain
-from network import DIMENSIONS, CopyDescriptor, depthwise_in_float32
+from network import CopyDescriptor, depthwise_in_float32
 from pictures import Pictures
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -31,8 +32,8 @@ FROZEN_BLOCKS = 5
 RATE, HEAD_RATE, WEIGHT_DECAY = 3e-4, 2e-3, 1e-4
 WARM_UP_STEPS = 100
 AVERAGE_DECAY = 0.998
-MEMORY = 4096
-MEMORY_FROM_STEP = 300
+LIKE_IT = 12  # pictures most like a picture, of which two join it in a batch
+SHARE_OF_LIKE = 0.5  # of a batch
 SAME_TO_TEACHER = 0.5  # cosine
 WEIGHTS = {"cifar10": 0.25, "openclipart": 0.5}  # how often a picture is drawn, against 1
 
@@ -40,8 +41,8 @@ WEIGHTS = {"cifar10": 0.25, "openclipart": 0.5}  # how often a picture is drawn,
 class Pairs(Dataset):
     """Item i is a whole batch: two views of each of some pictures, uint8 (2, n, side, side, 3), and their numbers."""
 
-    def __init__(self, pictures: Pictures, steps: int, pairs: int, seed: int) -> None:
-        self.pictures, self.steps, self.pairs, self.seed = pictures, steps, pairs, seed
+    def __init__(self, pictures: Pictures, alike: np.ndarray, steps: int, pairs: int, seed: int) -> None:
+        self.pictures, self.alike, self.steps, self.pairs, self.seed = pictures, alike, steps, pairs, seed
         weights = np.ones(len(pictures))
         for part, weight in WEIGHTS.items():
             weights[[part in key for key in pictures.keys]] = weight
@@ -53,7 +54,13 @@ class Pairs(Dataset):
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng([self.seed, step])
         numbers = rng.choice(len(self.pictures), self.pairs, replace=False, p=self.chances)
-        others = rng.integers(0, len(self.pictures), (2, self.pairs))
+        centres = numbers[: int(self.pairs * SHARE_OF_LIKE / 3)]
+        like = [rng.choice(self.alike[centre], 2, replace=False) for centre in centres]
+        numbers = np.unique(np.concatenate([centres, *like, numbers[len(centres) :]]))  # a picture stands once
+        numbers = rng.permutation(numbers)
+        kept = np.isin(numbers, np.concatenate([centres, *like]))
+        numbers = np.concatenate([numbers[kept], numbers[~kept]])[: self.pairs]
+        others = rng.integers(0, len(self.pictures), (2, len(numbers)))
         views = [self.views(rng, *chosen) for chosen in zip(numbers, *others, strict=True)]
         return torch.from_numpy(np.array(views).swapaxes(0, 1).copy()), torch.from_numpy(numbers)
 
@@ -81,23 +88,31 @@ def teacher_descriptors(pictures: Pictures, onnx: Path) -> torch.Tensor:
     return functional.normalize(torch.from_numpy(np.concatenate(rows)).float())
 
 
+def most_like(teacher: torch.Tensor) -> np.ndarray:
+    """Of each picture the `LIKE_IT` that the teacher finds most like it, copies left out; shape (n, LIKE_IT)."""
+    rows = []
+    for start in range(0, len(teacher), 1024):
+        cosines = teacher[start : start + 1024] @ teacher.T
+        rows.append(cosines.masked_fill(cosines > SAME_TO_TEACHER, -1).topk(LIKE_IT).indices)
+    return torch.cat(rows).numpy()
+
+
 def loss_of(
-    descriptors: torch.Tensor, numbers: torch.Tensor, memory: torch.Tensor, remembered: torch.Tensor, teacher: torch.Tensor
+    descriptors: torch.Tensor, numbers: torch.Tensor, teacher: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Contrastive loss and spreading loss; descriptors are of shape (2n, d), the two views one after the other."""
     pairs = len(numbers)
     twice = numbers.repeat(2)
-    cosines = descriptors @ torch.cat([descriptors, memory]).T
-    everyone = torch.cat([twice, remembered])
-    alike = teacher[twice] @ teacher[everyone].T > SAME_TO_TEACHER
-    alike |= twice[:, None] == everyone[None]
+    cosines = descriptors @ descriptors.T
+    alike = teacher[twice] @ teacher[twice].T > SAME_TO_TEACHER
+    alike |= twice[:, None] == twice[None]
     places = torch.arange(2 * pairs)
     partners = (places + pairs) % (2 * pairs)
     positive = cosines[places, partners]
     negatives = cosines.masked_fill(alike, -2.0)
     logits = torch.cat([positive[:, None], negatives], 1) / TEMPERATURE
     contrastive = functional.cross_entropy(logits, torch.zeros(2 * pairs, dtype=torch.long))
-    nearest = negatives[:, : 2 * pairs].max(1).values.clamp(-1, 1 - 1e-4)
+    nearest = negatives.max(1).values.clamp(-1, 1 - 1e-4)
     spreading = -(2 - 2 * nearest).sqrt().clamp(min=1e-4).log().mean()
     return contrastive, spreading
 
@@ -116,9 +131,8 @@ def train(arguments: argparse.Namespace) -> None:
     groups = [{"params": body, "lr": RATE}, {"params": network.head.parameters(), "lr": HEAD_RATE}]
     optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, arguments.steps))
-    memory, remembered = torch.zeros(0, DIMENSIONS), torch.zeros(0, dtype=torch.long)
-    batches = DataLoader(Pairs(pictures, arguments.steps, arguments.pairs, arguments.seed), batch_size=None,
-                         num_workers=arguments.workers, prefetch_factor=2)
+    batches = Pairs(pictures, most_like(teacher), arguments.steps, arguments.pairs, arguments.seed)
+    batches = DataLoader(batches, batch_size=None, num_workers=arguments.workers, prefetch_factor=2)
     arguments.out.mkdir(parents=True, exist_ok=True)
     started, log = time.time(), (arguments.out / "log.jsonl").open("w")
     for step, (views, numbers) in enumerate(batches, 1):
@@ -126,14 +140,11 @@ def train(arguments: argparse.Namespace) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             descriptors = network(images)
         descriptors = descriptors.float()
-        contrastive, spreading = loss_of(descriptors, numbers, memory, remembered, teacher)
+        contrastive, spreading = loss_of(descriptors, numbers, teacher)
         optimizer.zero_grad(set_to_none=True)
         (contrastive + ENTROPY_WEIGHT * spreading).backward()
         optimizer.step()
         rates.step()
-        if step >= MEMORY_FROM_STEP:
-            memory = torch.cat([descriptors.detach(), memory])[:MEMORY]
-            remembered = torch.cat([numbers.repeat(2), remembered])[:MEMORY]
         decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
         for name, value in network.state_dict().items():
             if value.dtype.is_floating_point:
@@ -167,7 +178,7 @@ if __name__ == "__main__":
     parser.add_argument("pictures", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--teacher", type=Path, required=True, help="ONNX file: uint8 NHWC in, descriptors out")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3300)
     parser.add_argument("--pairs", type=int, default=96)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
