@@ -123,10 +123,12 @@ def train(arguments: argparse.Namespace) -> None:
     pictures = Pictures(arguments.pictures)
     teacher = teacher_descriptors(pictures, arguments.teacher)
     network = CopyDescriptor()
+    if arguments.init:
+        network.load_state_dict(torch.load(arguments.init, weights_only=True)["network"])
     network.freeze(FROZEN_BLOCKS)
     network = network.to(memory_format=torch.channels_last).train()
     depthwise_in_float32(network)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
+    average = {name: value.clone() for name, value in weights_of(network)}
     body = [value for name, value in network.named_parameters() if value.requires_grad and not name.startswith("head")]
     groups = [{"params": body, "lr": RATE}, {"params": network.head.parameters(), "lr": HEAD_RATE}]
     optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
@@ -146,7 +148,7 @@ def train(arguments: argparse.Namespace) -> None:
         optimizer.step()
         rates.step()
         decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-        for name, value in network.state_dict().items():
+        for name, value in weights_of(network):
             if value.dtype.is_floating_point:
                 average[name].lerp_(value, 1 - decay)
             else:
@@ -162,6 +164,11 @@ def train(arguments: argparse.Namespace) -> None:
             (arguments.out / "average.tmp").replace(arguments.out / "average.pt")
 
 
+def weights_of(network: CopyDescriptor) -> list[tuple[str, torch.Tensor]]:
+    """All weights, each once: frozen blocks have a second name."""
+    return [(name, value) for name, value in network.state_dict().items() if not name.startswith("frozen.")]
+
+
 def rate_at(step: int, steps: int) -> float:
     if step < WARM_UP_STEPS:
         return (step + 1) / WARM_UP_STEPS
@@ -170,7 +177,8 @@ def rate_at(step: int, steps: int) -> float:
 
 def made_by(arguments: argparse.Namespace) -> dict[str, object]:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    return {"commit": commit, "seed": arguments.seed, "steps": arguments.steps, "pairs": arguments.pairs}
+    made = {"commit": commit, "seed": arguments.seed, "steps": arguments.steps, "pairs": arguments.pairs}
+    return made | ({"after": torch.load(arguments.init, weights_only=True)["made_by"]} if arguments.init else {})
 
 
 if __name__ == "__main__":
@@ -180,6 +188,7 @@ if __name__ == "__main__":
     parser.add_argument("--teacher", type=Path, required=True, help="ONNX file: uint8 NHWC in, descriptors out")
     parser.add_argument("--steps", type=int, default=3300)
     parser.add_argument("--pairs", type=int, default=96)
+    parser.add_argument("--init", type=Path, help="weights of an earlier run, to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     train(parser.parse_args())
