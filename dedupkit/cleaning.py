@@ -50,9 +50,12 @@ class Result:
     summary: dict[str, Any]
 
     def dataset(self) -> datasets.Dataset:
-        """The cleaned set, memory-mapped from the output folder."""
+        """The cleaned set, memory-mapped from the output folder; of a list, the rows that stay."""
         import datasets
 
+        rows = sorted(map(str, Path(self.out, "list").glob("*.parquet")))
+        if rows and not Path(self.out, "dataset").exists():
+            return datasets.Dataset.from_parquet(rows)
         return datasets.load_from_disk(Path(self.out, "dataset"))
 
     def decisions(self) -> pa.Table:
@@ -135,7 +138,7 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     fingerprints = journey.fingerprint()
     if not sum(part["rows"] for part in fingerprints):
         raise UsageError(f"{source} holds no samples; name a source with images")
-    decisions = journey.decide(fingerprints, journey.match(fingerprints))
+    decisions = journey.decide(fingerprints, journey.match(fingerprints).pairs)
     for name in PUBLISHED:  # a reader sees a whole output or none
         folder.remove(name)
     discard_other_formats(folder, journey.work, recipe.output.formats)

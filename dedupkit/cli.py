@@ -47,6 +47,11 @@ _Workers = Annotated[int | None, typer.Option(help="Worker processes; left out, 
 _ImageColumn = Annotated[str | None, typer.Option(help="Column of a table that holds the images.")]
 _CaptionColumn = Annotated[str | None, typer.Option(help="Column that holds the captions.")]
 _KeyColumn = Annotated[str | None, typer.Option(help="Column that names the samples.")]
+_UrlColumn = Annotated[str | None, typer.Option(help="Column of a list that holds the images' URLs.")]
+_EmbeddingColumn = Annotated[
+    str | None, typer.Option(help="Column that holds an embedding of each image; no image is decoded then.")
+]
+_MinCosine = Annotated[float | None, typer.Option(help="Least cosine of descriptors of a pair.")]
 _Radius = Annotated[int | None, typer.Option(help="Largest Hamming distance of a pair, in bits of the hash.")]
 
 
@@ -63,10 +68,22 @@ def clean(
     image_column: _ImageColumn = None,
     caption_column: _CaptionColumn = None,
     key_column: _KeyColumn = None,
+    url_column: _UrlColumn = None,
+    embedding_column: _EmbeddingColumn = None,
     max_hamming_bits: _Radius = None,
+    min_cosine: _MinCosine = None,
     keep: Annotated[str | None, typer.Option(help="Which copy stays: best, first or last.")] = None,
     max_copies: Annotated[int | None, typer.Option(help="How many copies of a picture stay.")] = None,
-    format: Annotated[list[str] | None, typer.Option(help="arrow, parquet or webdataset; may be repeated.")] = None,
+    block: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=FILE",
+            help="What must not stay: KIND is urls, domains, keys, sha256, md5 or pdq, FILE has one a line.",
+        ),
+    ] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(help="arrow, parquet, webdataset or list; may be repeated.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again in OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -78,9 +95,16 @@ def clean(
             recipe,
             {
                 "preset": preset,
-                "source": {"image_column": image_column, "caption_column": caption_column, "key_column": key_column},
-                "matching": {"max_hamming_bits": max_hamming_bits},
+                "source": {
+                    "image_column": image_column,
+                    "caption_column": caption_column,
+                    "key_column": key_column,
+                    "url_column": url_column,
+                    "embedding_column": embedding_column,
+                },
+                "matching": {"max_hamming_bits": max_hamming_bits, "min_cosine": min_cosine},
                 "keep": {"policy": keep, "max_copies": max_copies},
+                "blocklist": _blocklist(block or []),
                 "output": {"formats": tuple(format) if format else None},
             },
         )
@@ -102,7 +126,10 @@ def find(
     image_column: _ImageColumn = None,
     caption_column: _CaptionColumn = None,
     key_column: _KeyColumn = None,
+    url_column: _UrlColumn = None,
+    embedding_column: _EmbeddingColumn = None,
     max_hamming_bits: _Radius = None,
+    min_cosine: _MinCosine = None,
     json_file: Annotated[
         str | None, typer.Option("--json", help="Write groups, number of samples and faults here; - for stdout.")
     ] = None,
@@ -116,8 +143,14 @@ def find(
             recipe,
             {
                 "preset": preset,
-                "source": {"image_column": image_column, "caption_column": caption_column, "key_column": key_column},
-                "matching": {"max_hamming_bits": max_hamming_bits},
+                "source": {
+                    "image_column": image_column,
+                    "caption_column": caption_column,
+                    "key_column": key_column,
+                    "url_column": url_column,
+                    "embedding_column": embedding_column,
+                },
+                "matching": {"max_hamming_bits": max_hamming_bits, "min_cosine": min_cosine},
             },
         )
         _check_engine(engine)
@@ -208,7 +241,7 @@ def _recipe(path: Path | None, choices: dict[str, Any]) -> Recipe:
     """The recipe of a file with what the command line says in its place."""
     from dedupkit.recipe import Recipe
 
-    values = Recipe.load(path).model_dump() if path else {}
+    values = Recipe.load(path).model_dump(exclude_unset=True) if path else {}
     for name, choice in choices.items():
         if isinstance(choice, dict):
             given = {key: value for key, value in choice.items() if value is not None}
@@ -217,6 +250,17 @@ def _recipe(path: Path | None, choices: dict[str, Any]) -> Recipe:
         elif choice is not None:
             values[name] = choice
     return Recipe.of(values, name="options")
+
+
+def _blocklist(given: list[str]) -> dict[str, tuple[str, ...]]:
+    """The recipe's blocklist out of ``KIND=FILE``; what kinds there are, the recipe knows."""
+    found: dict[str, tuple[str, ...]] = {}
+    for each in given:
+        kind, _, file = each.partition("=")
+        if not file:
+            raise UsageError(f"block must be KIND=FILE, such as domains=domains.txt, got {each!r}")
+        found[kind] = (*found.get(kind, ()), file)
+    return found
 
 
 def _check_engine(name: str) -> None:

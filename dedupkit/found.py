@@ -139,11 +139,12 @@ def find_duplicates(
         work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
         journey = Journey(opened, chosen, work, engine or LocalEngine(workers), progress or _silent, with_fields=False)
-        pairs = journey.match(journey.fingerprint())
+        matched = journey.match(journey.fingerprint(), for_decisions=False)
         names = _names(journey)
     faulty = names.filter(pc.is_valid(names["fault"]))
     faults = dict(zip(faulty["key"].to_pylist(), faulty["fault"].to_pylist(), strict=True))
-    return Found(names.num_rows, _with_keys(pairs, names), faults, int(pairs.schema.metadata[RADIUS_KEY]))
+    radius = int((matched.pairs.schema.metadata or {})[RADIUS_KEY])
+    return Found(names.num_rows, _with_keys(matched.pairs, names), faults, radius)
 
 
 def _silent(progress: Progress) -> None:

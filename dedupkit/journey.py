@@ -6,16 +6,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+import cv2
 import numpy
 import PIL
 import pyarrow as pa
 import simplejpeg
 
+from dedupkit.blocklist import Blocker, without_blocked
 from dedupkit.fields import unify
 from dedupkit.fingerprints import stage as fingerprinting
+from dedupkit.fingerprints.given import STAGE as GIVEN_STAGE
+from dedupkit.fingerprints.given import given_fingerprints, recipe_for_list
 from dedupkit.grouping import stage as deciding
 from dedupkit.matching import stage as matching
 from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, write_table
+from dedupkit.recipe import policy_name
+from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Stage, digest
 
 if TYPE_CHECKING:
@@ -26,6 +32,9 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Recipe
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
+
+
+_OF_PROOF = {"verify", "min_score", "look_alikes", "min_look_alike_cosine", "sure_cosine"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,22 @@ class Tables:
     def decisions(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Columns of the decisions about one shard."""
         return read_table(self.stage("decisions"), table_name(number), columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What matching found.
+
+    Attributes
+    ----------
+    pairs : pyarrow.Table
+        Copies, in the schema of `dedupkit.sample.PAIRS`.
+    look_alikes : pyarrow.Table
+        What is near by descriptor and was refused, in the same schema.
+    """
+
+    pairs: pa.Table
+    look_alikes: pa.Table
 
 
 def table_name(number: int) -> str:
@@ -80,8 +105,15 @@ class Journey:
     with_fields: bool = True
     shards: Sequence[Shard] = field(init=False)
     tables: Tables = field(init=False)
+    blocker: Blocker = field(init=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.source, ListSource):
+            object.__setattr__(self, "recipe", recipe_for_list(self.recipe, self.source))
+        object.__setattr__(self, "blocker", Blocker.of(self.recipe.blocklist))
+        if not isinstance(self.source, ListSource):
+            blocked = without_blocked(self.source, self.blocker, self.recipe.source)
+            object.__setattr__(self, "source", blocked)
         object.__setattr__(self, "shards", self.source.shards())
         object.__setattr__(self, "tables", Tables(self.work))
 
@@ -92,6 +124,8 @@ class Journey:
             "limits": digest(self.recipe.limits.model_dump()),
             "fingerprints": digest(self.recipe.fingerprints.model_dump()),
             "source options": digest(self.recipe.source.model_dump()),
+            "descriptor": self._descriptor_identity(),
+            "blocklist": digest(self.blocker.identity),
             "fields": str(self.with_fields),
             "versions": digest([module.__version__ for module in (numpy, PIL, pa, simplejpeg)]),
         }
@@ -108,6 +142,7 @@ class Journey:
             _fingerprint_part,
             source=self.source,
             recipe=self.recipe,
+            blocker=self.blocker,
             threads=self.engine.threads_a_task(len(parts)),
             with_fields=self.with_fields,
         )
@@ -118,28 +153,63 @@ class Journey:
         stage = self.tables.stage("fingerprints")
         return [stage.report(table_name(number))["sha256"] for number in range(len(self.shards))]
 
-    def match(self, fingerprints: Sequence[dict[str, Any]]) -> pa.Table:
-        """Find the pairs of copies among all fingerprints."""
-        stage = self.tables.stage("pairs")
+    def _descriptor_identity(self) -> str:
+        if isinstance(self.source, ListSource):
+            return f"{GIVEN_STAGE} {self.recipe.descriptor}"
+        if not self.recipe.descriptor:
+            return ""
+        from dedupkit.fingerprints.descriptors import open_describer
+
+        return f"{open_describer(self.recipe.descriptor).identity} cv2 {cv2.__version__}"
+
+    def candidates(self, fingerprints: Sequence[dict[str, Any]]) -> pa.Table:
+        """Find the pairs of equal bytes, near hashes and near descriptors among all fingerprints."""
+        stage = self.tables.stage("candidates")
+        chosen = self.recipe.matching.model_dump(exclude=_OF_PROOF)
         inputs = {
             "stage": matching.STAGE,
             "fingerprints": digest([report["sha256"] for report in fingerprints]),
-            "matching": digest(self.recipe.matching.model_dump()),
+            "matching": digest(chosen),
         }
-        part = Part("pairs.parquet", inputs, None)
+        part = Part("candidates.parquet", inputs, None)
         stage.discard_others([part.name])
-        if stale_parts("pairs", stage, [part]):
-            self.observe(Progress("pairs", 0, 1, 0))
-            tables = (self.tables.fingerprints(number, matching.COLUMNS) for number in range(len(self.shards)))
-            pairs = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1))
-            make_part(stage, _table_writer(pairs), part)
-        self.observe(Progress("pairs", 1, 1, 0))
+        if stale_parts("candidates", stage, [part]):
+            self.observe(Progress("candidates", 0, 1, 0))
+            columns = (*matching.COLUMNS, "descriptor") if self.recipe.descriptor else matching.COLUMNS
+            tables = (self.tables.fingerprints(number, columns) for number in range(len(self.shards)))
+            found = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1))
+            make_part(stage, _table_writer(found), part)
+        self.observe(Progress("candidates", 1, 1, 0))
         return read_table(stage, part.name)
+
+    def match(self, fingerprints: Sequence[dict[str, Any]], *, for_decisions: bool = True) -> Matched:
+        """Find the pairs of copies among all fingerprints.
+
+        With `for_decisions` every member of a group is compared with the one that the keep policy likes best; without,
+        no more pairs are verified than the groups need.
+        """
+        from dedupkit.verification import verified
+
+        candidates = self.candidates(fingerprints)
+        stage = self.tables.stage("pairs")
+        keep = self.recipe.keep
+        inputs = {
+            "candidates": self.tables.stage("candidates").report("candidates.parquet")["sha256"],
+            "matching": digest(self.recipe.matching.model_dump()),
+            "keep": digest(policy_name(keep.policy)) if for_decisions else "",
+        }
+        parts = [Part(name, inputs, None) for name in ("pairs.parquet", "look_alikes.parquet")]
+        stage.discard_others([part.name for part in parts])
+        # Code cannot be compared, so pairs for a policy that is code are made anew each time.
+        if (for_decisions and callable(keep.policy)) or stale_parts("pairs", stage, parts):
+            tables = verified(self, candidates, for_decisions=for_decisions)
+            for part, table in zip(parts, tables, strict=True):
+                make_part(stage, _table_writer(table), part)
+            self.tables.stage("views").discard_others([])
+        return Matched(*(read_table(stage, part.name) for part in parts))
 
     def decide(self, fingerprints: Sequence[dict[str, Any]], pairs: pa.Table) -> list[dict[str, Any]]:
         """Decide about every sample; the report of each part of decisions."""
-        from dedupkit.recipe import policy_name
-
         stage = self.tables.stage("decisions")
         keep = self.recipe.keep
         inputs = {
@@ -168,12 +238,22 @@ class Journey:
 
 
 def _fingerprint_part(
-    item: tuple[int, Shard], handle: IO[bytes], *, source: Source, recipe: Recipe, threads: int, with_fields: bool
+    item: tuple[int, Shard],
+    handle: IO[bytes],
+    *,
+    source: Source,
+    recipe: Recipe,
+    blocker: Blocker,
+    threads: int,
+    with_fields: bool,
 ) -> dict[str, Any]:
-    table = fingerprinting.fingerprint_shard(
-        item, source=source, recipe=recipe, threads=threads, with_fields=with_fields
-    )
-    return write_table(table, handle)
+    if isinstance(source, ListSource):
+        table = given_fingerprints(item, source=source, recipe=recipe, blocker=blocker, with_fields=with_fields)
+    else:
+        table = fingerprinting.fingerprint_shard(
+            item, source=source, recipe=recipe, threads=threads, with_fields=with_fields
+        )
+    return write_table(blocker.without_blocked_hashes(table), handle)
 
 
 def _table_writer(table: pa.Table) -> Maker:

@@ -28,11 +28,19 @@ class SourceOptions(_Part):
     image_column, caption_column, key_column : str or None
         Columns of a table, or entries of a mapping; for an image folder, `caption_column` is the column of its
         metadata file.
+    url_column : str or None
+        Column of a table, or entry of a mapping, that says where an image comes from.
+    embedding_column, hash_column : str or None
+        Columns of a table that hold a descriptor, and a pHash or PDQ hash, of each image.  Where one is named, no image
+        is decoded.
     """
 
     image_column: str | None = None
     caption_column: str | None = None
     key_column: str | None = None
+    url_column: str | None = None
+    embedding_column: str | None = None
+    hash_column: str | None = None
 
 
 class Limits(_Part):
@@ -60,10 +68,14 @@ class Fingerprints(_Part):
         hash move.  Without it pHash equals imagededup's and PDQ the reference code's, bit for bit.
     max_frame_range : int
         Largest spread, in levels of 0-255, of a row or column that still counts as part of a uniform frame.
+    descriptor : str
+        The network that describes pictures: "dedupkit" (bundled), "none", or the path of an ONNX file that takes
+        uint8 pictures of shape (n, side, side, 3).  "auto" is "none" in the preset fast, else "dedupkit".
     """
 
     draft: bool = True
     max_frame_range: int = Field(default=10, ge=0, le=255)
+    descriptor: str = "auto"
 
 
 class Matching(_Part):
@@ -81,7 +93,24 @@ class Matching(_Part):
     min_pdq_quality : int
         Images below it are matched by their exact bytes only; Meta discards 49 and below.
     min_luminance_entropy : float
-        Images below this many bits (of 5) are matched by their exact bytes only: flat drawings, letters, blanks.
+        Hashes of images below this many bits (of 5) are not compared: flat drawings, letters, blanks.
+    min_cosine : float
+        The floor: pairs of descriptors from here on are candidates, which geometry accepts or refuses.  0.96 where the
+        source brings its own descriptors and nothing is said.
+    sure_cosine : float
+        Pairs of near hashes whose descriptors are at least as near as this need no geometry.
+    max_neighbours : int
+        How many nearest descriptors are looked at first; longer lists are followed up to 1,024.
+    verify : "geometry" or "none"
+        What makes a candidate a pair: "geometry", or "none" to take every one from `min_cosine` on, which is
+        semantic deduplication unless the floor is high.  "none" where the source brings its own descriptors.
+    min_score : float
+        What geometry's evidence has to reach, in [0, 1].
+    look_alikes : "report" or "drop"
+        What becomes of pairs at `min_look_alike_cosine` or more that geometry refuses: burst shots, the same product,
+        the same template.  "drop" treats them as copies.
+    min_look_alike_cosine : float
+        From where on a refused pair counts as look-alike.
     """
 
     hash: Literal["pdq", "phash"] = "pdq"
@@ -89,6 +118,13 @@ class Matching(_Part):
     turned: bool = True
     min_pdq_quality: int = Field(default=50, ge=0, le=100)
     min_luminance_entropy: float = Field(default=2.1, ge=0, le=5)
+    min_cosine: float = Field(default=0.4, ge=0, le=1)
+    sure_cosine: float = Field(default=0.6, ge=0, le=1)
+    max_neighbours: int = Field(default=32, ge=1, le=1024)
+    verify: Literal["geometry", "none"] = "geometry"
+    min_score: float = Field(default=0.5, ge=0, le=1)
+    look_alikes: Literal["report", "drop"] = "report"
+    min_look_alike_cosine: float = Field(default=0.75, ge=0, le=1)
 
     @field_validator("max_hamming_bits")
     @classmethod
@@ -124,17 +160,46 @@ class Keep(_Part):
     max_copies: int = Field(default=1, ge=1)
 
 
+class Blocklist(_Part):
+    """What must not stay, whatever else is like it: files of one entry a line, or ``FILE.parquet:COLUMN``.
+
+    Attributes
+    ----------
+    urls : tuple of str
+        Files of URLs, each as the source has it.
+    domains : tuple of str
+        Files of host names; what lies below one is blocked too.
+    keys : tuple of str
+        Files of the source's keys.
+    sha256, md5 : tuple of str
+        Files of hexadecimal digests of encoded images; for a source without images, of its columns of these names.
+    pdq : tuple of str
+        Files of hexadecimal PDQ hashes, as Meta's ThreatExchange has them.
+    max_pdq_bits : int
+        Largest Hamming distance from a blocked PDQ hash that is blocked too.
+    """
+
+    urls: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    sha256: tuple[str, ...] = ()
+    md5: tuple[str, ...] = ()
+    pdq: tuple[str, ...] = ()
+    max_pdq_bits: int = Field(default=31, ge=0, le=63)
+
+
 class Output(_Part):
     """What is written besides decisions and report.
 
     Attributes
     ----------
-    formats : tuple of "arrow", "parquet" or "webdataset"
+    formats : tuple of "arrow", "parquet", "webdataset" or "list"
         Each goes to a folder of its own: ``dataset/`` (for ``datasets.load_from_disk``), ``parquet/``,
-        ``webdataset/``.
+        ``webdataset/``, ``list/``.  A source without images has "list" alone, which is its default: its rows that stay,
+        with all their columns, in Parquet.
     """
 
-    formats: tuple[Literal["arrow", "parquet", "webdataset"], ...] = ("arrow",)
+    formats: tuple[Literal["arrow", "parquet", "webdataset", "list"], ...] = ("arrow",)
 
     @field_validator("formats")
     @classmethod
@@ -160,14 +225,23 @@ class Recipe(_Part):
     20
     """
 
-    preset: Literal["fast"] = "fast"
+    preset: Literal["fast", "thorough"] = "thorough"
     seed: int = 0
     source: SourceOptions = SourceOptions()
     limits: Limits = Limits()
     fingerprints: Fingerprints = Fingerprints()
     matching: Matching = Matching()
     keep: Keep = Keep()
+    blocklist: Blocklist = Blocklist()
     output: Output = Output()
+
+    @property
+    def descriptor(self) -> str:
+        """Name of the network that describes pictures; empty where none does."""
+        name = self.fingerprints.descriptor
+        if name == "auto":
+            name = "none" if self.preset == "fast" else "dedupkit"
+        return "" if name == "none" else name
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recipe:

@@ -32,6 +32,10 @@ class Reason(StrEnum):
     # drop
     EXACT_DUPLICATE = "exact_duplicate"
     PERCEPTUAL_DUPLICATE = "perceptual_duplicate"
+    GEOMETRIC_DUPLICATE = "geometric_duplicate"
+    DESCRIPTOR_DUPLICATE = "descriptor_duplicate"
+    LOOK_ALIKE = "look_alike"
+    BLOCKED = "blocked"
     # quarantine: the sample
     MISSING_IMAGE = "missing_image"
     EMPTY_IMAGE = "empty_image"
@@ -53,7 +57,16 @@ class Reason(StrEnum):
 
 
 _KEEP_REASONS = frozenset({Reason.UNIQUE, Reason.REPRESENTATIVE, Reason.SPARE_COPY})
-_DROP_REASONS = frozenset({Reason.EXACT_DUPLICATE, Reason.PERCEPTUAL_DUPLICATE})
+_DROP_REASONS = frozenset(
+    {
+        Reason.EXACT_DUPLICATE,
+        Reason.PERCEPTUAL_DUPLICATE,
+        Reason.GEOMETRIC_DUPLICATE,
+        Reason.DESCRIPTOR_DUPLICATE,
+        Reason.LOOK_ALIKE,
+        Reason.BLOCKED,
+    }
+)
 
 
 class Note(StrEnum):
@@ -65,13 +78,21 @@ class Note(StrEnum):
     METADATA_INVALID = "metadata_invalid"
     KEY_RENAMED = "key_renamed"
     ANIMATED = "animated"
+    EMBEDDING_MISSING = "embedding_missing"
 
 
 class Tier(StrEnum):
-    """Which stage of matching proved a pair."""
+    """What made a pair of two samples.
+
+    Equal bytes; near hashes; descriptors nearby and geometry that proves it; descriptors alone, where geometry was not
+    asked; or, where the recipe wants those gone too, descriptors nearby of what are no copies.
+    """
 
     EXACT = "exact"
     PERCEPTUAL = "perceptual"
+    GEOMETRIC = "geometric"
+    DESCRIPTOR = "descriptor"
+    LOOK_ALIKE = "look_alike"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +160,13 @@ FINGERPRINTS = pa.schema(
         "trimmed_luminance_entropy": pa.float32(),
         "trimmed_width": pa.uint32(),  # pixels inside the frame, at full scale
         "trimmed_height": pa.uint32(),
+        "descriptor": pa.list_(pa.float16()),  # length 1, of what is inside the frame; null where none was taken
         "width": pa.uint32(),  # as shown: EXIF orientation applied
         "height": pa.uint32(),
         "format": pa.string(),
         "byte_size": pa.uint64(),
         "caption": pa.string(),
-        "fault": pa.string(),  # a quarantine Reason
+        "fault": pa.string(),  # a quarantine Reason, or "blocked": what is not to be matched
         "fault_detail": pa.string(),
         "notes": pa.list_(pa.string()),
     }
@@ -158,11 +180,28 @@ PAIRS = pa.schema(
         "hamming_bits": pa.uint16(),  # null in tier exact
         "orientation": pa.string(),  # how b has to be turned to match a; null in tier exact
         "trimmed": pa.string(),  # which of the two had a frame trimmed for the match: none | a | b | both
+        "cosine": pa.float32(),  # of the descriptors; null without
+        "inliers": pa.uint16(),  # features that the transform carries onto each other; null where not verified
+        "blocks": pa.uint16(),  # of the overlap, with something in them
+        "agreement": pa.float32(),  # share of those blocks that agree
+        "overlap": pa.float32(),  # share of the picture of lower resolution that the other covers
+        "transform": pa.list_(pa.float32(), 6),  # rows of the affine map from a to b, sides of 1, inside the frames
+        "score": pa.float32(),  # of the evidence of geometry, in [0, 1]
     }
 )
 
 EVIDENCE = pa.struct(
-    {"hamming_bits": pa.uint16(), "orientation": pa.string(), "trimmed": pa.string()},
+    {
+        "hamming_bits": pa.uint16(),
+        "orientation": pa.string(),
+        "trimmed": pa.string(),
+        "cosine": pa.float32(),
+        "inliers": pa.uint16(),
+        "blocks": pa.uint16(),
+        "agreement": pa.float32(),
+        "overlap": pa.float32(),
+        "score": pa.float32(),
+    },
 )
 
 DECISIONS = pa.schema(

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from dedupkit.sample import Fault, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -55,6 +55,8 @@ class Decoded:
         Luminance in [0, 255], perhaps at a reduced scale, orientation applied.
     rgb : PIL.Image.Image or None
         The image at full scale in mode RGB; only where a full decode was asked for.
+    colour : ndarray of uint8, shape (h, w, 3), or None
+        RGB at the scale of `gray`, orientation applied; only where colour was asked for.
     width, height : int
         Size in pixels at full scale, as shown.
     format : str
@@ -69,13 +71,16 @@ class Decoded:
     height: int
     format: str
     animated: bool = False
+    colour: NDArray[np.uint8] | None = None
 
     def without_pixels(self) -> Decoded:
         """The facts alone."""
-        return replace(self, gray=np.empty((0, 0), np.uint8), rgb=None)
+        return replace(self, gray=np.empty((0, 0), np.uint8), rgb=None, colour=None)
 
 
-def decode(data: bytes, limits: Limits, *, draft: bool = True) -> Decoded | Fault:
+def decode(
+    data: bytes, limits: Limits, *, draft: bool = True, min_side: int = DRAFT_SIDE, colour: bool = False
+) -> Decoded | Fault:
     """Decode an image once.
 
     Parameters
@@ -85,21 +90,50 @@ def decode(data: bytes, limits: Limits, *, draft: bool = True) -> Decoded | Faul
     limits : Limits
         Pixels and bytes that are refused before any decoding.
     draft : bool
-        Allow reduced scale for JPEGs, where both sides keep at least 88 pixels.
+        Allow reduced scale for JPEGs, where both sides keep at least `min_side` pixels.
+    min_side : int
+        What the shorter side keeps.
+    colour : bool
+        Also give the pixels in RGB.
 
     Returns
     -------
     Decoded or Fault
         Never raises for what the bytes hold.
     """
+
+    def pixels() -> Decoded | Fault:
+        quick = None
+        if draft and data.startswith(b"\xff\xd8\xff"):
+            quick = _decode_jpeg(data, limits, min_side, colour=colour)
+        return quick or _decode_with_pillow(data, limits, min_side, draft=draft, colour=colour)
+
+    return _judged(data, limits, pixels)
+
+
+def header(data: bytes, limits: Limits) -> Decoded | Fault:
+    """What an image's header says, as `decode` would give it, without its pixels; the rest may still be broken."""
+
+    def facts() -> Decoded | Fault:
+        with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > limits.max_pixels:
+                return _too_many_pixels(image.width, image.height, limits)
+            sides, kind = (image.width, image.height), (image.format or "unknown").lower()
+            width, height = sides[::-1] if _orientation(image) > 4 else sides
+            nothing = np.empty((0, 0), np.uint8)
+            return Decoded(nothing, None, width, height, "jpeg" if kind == "mpo" else kind)
+
+    return _judged(data, limits, facts)
+
+
+def _judged(data: bytes, limits: Limits, look: Callable[[], Decoded | Fault]) -> Decoded | Fault:
+    """What a look at an image finds; whatever a decoder raises is a fault."""
     if not data:
         return Fault(Reason.EMPTY_IMAGE, "no bytes")
     if len(data) > limits.max_bytes:
         return Fault(Reason.TOO_MANY_BYTES, f"{len(data)} bytes, the limit is {limits.max_bytes}")
     try:
-        if draft and data.startswith(b"\xff\xd8\xff"):
-            return _decode_jpeg(data, limits) or _decode_with_pillow(data, limits, draft=True)
-        return _decode_with_pillow(data, limits, draft=draft)
+        return look()
     except MemoryError:
         raise  # the machine's fault, not the image's
     except UnidentifiedImageError:
@@ -111,7 +145,7 @@ def decode(data: bytes, limits: Limits, *, draft: bool = True) -> Decoded | Faul
         return Fault(Reason.TRUNCATED_IMAGE if cut else Reason.CORRUPT_IMAGE, _one_line(error))
 
 
-def _decode_jpeg(data: bytes, limits: Limits) -> Decoded | Fault | None:
+def _decode_jpeg(data: bytes, limits: Limits, min_side: int, *, colour: bool) -> Decoded | Fault | None:
     """The quick way for ordinary JPEGs; None leaves the judgement to Pillow."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
@@ -119,19 +153,26 @@ def _decode_jpeg(data: bytes, limits: Limits) -> Decoded | Fault | None:
             return _too_many_pixels(width, height, limits)
         if colorspace == "CMYK":
             return None
-        scale = next((each for each in _DRAFT_SCALES if min(height, width) >= each * DRAFT_SIDE), 1)
-        pixels = simplejpeg.decode_jpeg(
-            data, "GRAY", min_height=-(-height // scale), min_width=-(-width // scale), min_factor=1, strict=True
-        )
+        scale = next((each for each in _DRAFT_SCALES if min(height, width) >= each * min_side), 1)
+        smallest = {"min_height": -(-height // scale), "min_width": -(-width // scale)}
+        kind = "RGB" if colour else "GRAY"
+        pixels = simplejpeg.decode_jpeg(data, kind, **smallest, min_factor=1, strict=True)
     except ValueError:
         return None
-    gray = pixels[:, :, 0]
+    gray = _gray_of(pixels) if colour else pixels[:, :, 0]
     orientation = _jpeg_orientation(data)
     if orientation is None:
         return None
     if orientation > 4:
         height, width = width, height
-    return Decoded(_oriented(gray, orientation), None, width, height, "jpeg")
+    shown = _oriented(pixels, orientation) if colour else None
+    return Decoded(_oriented(gray, orientation), None, width, height, "jpeg", colour=shown)
+
+
+def _gray_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2
+
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def _jpeg_orientation(data: bytes) -> int | None:
@@ -169,7 +210,7 @@ def _valid_orientation(value: Any) -> int:
 def _oriented(gray: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Pixels as shown, for EXIF orientations 1 to 8."""
     if orientation >= 5:
-        gray = gray.T
+        gray = gray.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         gray = gray[:, ::-1]
     if orientation in (3, 4, 7, 8):
@@ -177,14 +218,15 @@ def _oriented(gray: NDArray[Any], orientation: int) -> NDArray[Any]:
     return gray
 
 
-def _decode_with_pillow(data: bytes, limits: Limits, *, draft: bool) -> Decoded | Fault:
+def _decode_with_pillow(data: bytes, limits: Limits, min_side: int, *, draft: bool, colour: bool) -> Decoded | Fault:
     with strict_pillow(), Image.open(io.BytesIO(data)) as image:
         if image.width * image.height > limits.max_pixels:
             return _too_many_pixels(image.width, image.height, limits)
         width, height, kind = image.width, image.height, (image.format or "unknown").lower()
         animated = kind in ("gif", "png", "webp", "tiff", "avif") and bool(getattr(image, "is_animated", False))
         if draft and kind in ("jpeg", "mpo"):
-            image.draft("L" if image.mode in ("L", "YCbCr", "RGB") else image.mode, (DRAFT_SIDE, DRAFT_SIDE))
+            plain = "L" if image.mode in ("L", "YCbCr", "RGB") and not colour else image.mode
+            image.draft(plain, (min_side, min_side))
         image.load()
         orientation = _orientation(image)
         flat = _flattened(upright(image, orientation))
@@ -192,7 +234,9 @@ def _decode_with_pillow(data: bytes, limits: Limits, *, draft: bool) -> Decoded 
             width, height = height, width
         rgb = None if draft else flat.convert("RGB")
         flat = _handy(flat, draft=draft)
-    return Decoded(_luminance(flat, exact=not draft), rgb, width, height, "jpeg" if kind == "mpo" else kind, animated)
+        shown = np.asarray(flat.convert("RGB")) if colour else None
+    gray, kind = _luminance(flat, exact=not draft), "jpeg" if kind == "mpo" else kind
+    return Decoded(gray, rgb, width, height, kind, animated, shown)
 
 
 @contextmanager

@@ -28,6 +28,12 @@ def trim_frame(gray: NDArray[Any], max_frame_range: int) -> NDArray[Any] | None:
     ndarray or None
         A view on the inner part; None where there is no frame worth trimming, or next to nothing but frame.
     """
+    box = frame_box(gray, max_frame_range)
+    return None if box is None else gray[box]
+
+
+def frame_box(gray: NDArray[Any], max_frame_range: int) -> tuple[slice, slice] | None:
+    """Rows and columns of what is inside the uniform frame; parameters and None as in `trim_frame`."""
     height, width = gray.shape
     top, bottom = _inner_range(gray, max_frame_range)
     if top >= bottom:
@@ -36,7 +42,7 @@ def trim_frame(gray: NDArray[Any], max_frame_range: int) -> NDArray[Any] | None:
     share = (bottom - top) * (right - left) / (height * width)
     if not _MIN_LEFT_SHARE <= share <= 1 - _MIN_TRIMMED_SHARE:
         return None
-    return gray[top:bottom, left:right]
+    return slice(top, bottom), slice(left, right)
 
 
 def _inner_range(lines: NDArray[Any], max_range: int) -> tuple[int, int]:

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
+from dedupkit.engines.ordered import in_order
 from dedupkit.fields import FieldTypes
-from dedupkit.fingerprints.decode import decode
-from dedupkit.fingerprints.frame import trim_frame
+from dedupkit.fingerprints.decode import DRAFT_SIDE, decode
+from dedupkit.fingerprints.descriptors import open_describer
+from dedupkit.fingerprints.descriptors.base import squeezed
+from dedupkit.fingerprints.frame import frame_box
 from dedupkit.fingerprints.perceptual import hash_all, hash_grids, phash_of_image
 from dedupkit.sample import FINGERPRINTS, Fault, Note, Reason, position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from dedupkit.fingerprints.decode import Decoded
+    from dedupkit.fingerprints.descriptors.base import Describer
     from dedupkit.fingerprints.perceptual import HashGrids, PerceptualHashes
     from dedupkit.recipe import Recipe
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
-STAGE = "fingerprints/2"  # raised whenever the same input gives other fingerprints
+STAGE = "fingerprints/3"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
 _BATCH = 16  # larger batches fill more memory than the allocator keeps, and page faults eat what they gain
 _TABLE_ROWS = 4096
@@ -57,7 +63,7 @@ def fingerprint_shard(
     -------
     pyarrow.Table
         In the schema of `dedupkit.sample.FINGERPRINTS`, one row a sample, in the shard's order.  Memory is about
-        300 bytes and the caption a sample.
+        300 bytes, the descriptor and the caption a sample.
     """
     number, shard = numbered
     declared = source.fields(shard) if with_fields else None
@@ -80,30 +86,26 @@ def fingerprint_shard(
 
 def _table(rows: list[Row]) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else ([] for _ in FINGERPRINTS)
-    arrays = [pa.array(values, kind.type) for values, kind in zip(columns, FINGERPRINTS, strict=True)]
+    arrays = [
+        _descriptor_column(values) if kind.name == "descriptor" else pa.array(values, kind.type)
+        for values, kind in zip(columns, FINGERPRINTS, strict=True)
+    ]
     return pa.Table.from_arrays(arrays, schema=FINGERPRINTS)
+
+
+def _descriptor_column(rows: Sequence[NDArray[np.float16] | None]) -> pa.ListArray:
+    present = [row for row in rows if row is not None]
+    ends = np.cumsum([0] + [0 if row is None else len(row) for row in rows], dtype=np.int32)
+    offsets = pa.array(ends, mask=np.array([row is None for row in rows] + [False], dtype=bool))
+    values = np.concatenate(present) if present else np.empty(0, np.float16)
+    return pa.ListArray.from_arrays(offsets, pa.array(values))
 
 
 def _in_order(samples: Iterator[Sample], recipe: Recipe, threads: int) -> Iterator[tuple[Sample, Row]]:
     """Each sample and the rest of its row; at most a few batches are under way."""
     batches = iter(lambda: list(islice(samples, _BATCH)), [])
-    if threads == 1:
-        for batch in batches:
-            yield from zip(batch, fingerprint_batch(batch, recipe), strict=True)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="dedupkit") as pool:
-        waiting: deque[tuple[list[Sample], Future[list[Row]]]] = deque()
-        for batch in batches:
-            waiting.append((batch, pool.submit(fingerprint_batch, batch, recipe)))
-            if len(waiting) > 2 * threads:
-                yield from _finished(waiting)
-        while waiting:
-            yield from _finished(waiting)
-
-
-def _finished(waiting: deque[tuple[list[Sample], Future[list[Row]]]]) -> Iterator[tuple[Sample, Row]]:
-    batch, rows = waiting.popleft()
-    return zip(batch, rows.result(), strict=True)
+    for batch, rows in in_order(partial(fingerprint_batch, recipe=recipe), batches, threads):
+        yield from zip(batch, rows, strict=True)
 
 
 def fingerprint_batch(batch: Sequence[Sample], recipe: Recipe) -> list[Row]:
@@ -111,13 +113,24 @@ def fingerprint_batch(batch: Sequence[Sample], recipe: Recipe) -> list[Row]:
 
     Images are decoded one after the other, and their hashes finished together, which is quicker.
     """
-    looked_at = [_look_at(sample, recipe) for sample in batch]
-    grids = [grid for seen in looked_at if isinstance(seen, _Seen) for grid in (seen.whole, seen.inner) if grid]
-    hashes = iter(hash_all(grids))
+    describer = open_describer(recipe.descriptor) if recipe.descriptor else None
+    looked_at = [_look_at(sample, recipe, describer) for sample in batch]
+    found = [seen for seen in looked_at if isinstance(seen, _Seen)]
+    hashes = iter(hash_all([grid for seen in found for grid in (seen.whole, seen.inner) if grid]))
+    descriptors = iter(_described([seen.squeezed for seen in found], describer))
     return [
-        _row(sample, seen, hashes) if isinstance(seen, _Seen) else _faulty_row(sample, seen)
+        _row(sample, seen, hashes, next(descriptors)) if isinstance(seen, _Seen) else _faulty_row(sample, seen)
         for sample, seen in zip(batch, looked_at, strict=True)
     ]
+
+
+def _described(
+    pictures: Sequence[NDArray[np.uint8] | None], describer: Describer | None
+) -> Sequence[NDArray[np.float16] | None]:
+    squeezed_ones = [picture for picture in pictures if picture is not None]
+    if describer is None or not squeezed_ones:
+        return [None] * len(pictures)
+    return list(describer.describe(np.stack(squeezed_ones)).astype(np.float16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,34 +142,46 @@ class _Seen:
     inner: HashGrids | None
     inner_size: tuple[int, int] | None
     phash: int | None
+    squeezed: NDArray[np.uint8] | None
 
 
-def _look_at(sample: Sample, recipe: Recipe) -> _Seen | Fault:
+def _look_at(sample: Sample, recipe: Recipe, describer: Describer | None) -> _Seen | Fault:
     if sample.image is None:
         return sample.fault or Fault(Reason.MISSING_IMAGE, "the source has no image for this sample")
-    decoded = decode(sample.image, recipe.limits, draft=recipe.fingerprints.draft)
+    min_side = max(DRAFT_SIDE, describer.side) if describer else DRAFT_SIDE
+    decoded = decode(
+        sample.image, recipe.limits, draft=recipe.fingerprints.draft, min_side=min_side, colour=describer is not None
+    )
     if isinstance(decoded, Fault):
         return decoded
     whole = hash_grids(decoded.gray, decoded.height, decoded.width)
-    inner, inner_size = _inside_frame(decoded, recipe.fingerprints.max_frame_range) or (None, None)
+    inner, inner_size, box = _inside_frame(decoded, recipe.fingerprints.max_frame_range) or (None, None, None)
+    square = None
+    if describer is not None and decoded.colour is not None:
+        square = squeezed(decoded.colour if box is None else decoded.colour[box], describer.side)
     phash = None if decoded.rgb is None else phash_of_image(decoded.rgb)  # full scale: pHash as imagededup takes it
-    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash)
+    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash, square)
 
 
-def _inside_frame(decoded: Decoded, max_frame_range: int) -> tuple[HashGrids, tuple[int, int]] | None:
-    """Grids, width and height of what is inside a uniform frame, if there is one."""
+def _inside_frame(
+    decoded: Decoded, max_frame_range: int
+) -> tuple[HashGrids, tuple[int, int], tuple[slice, slice]] | None:
+    """Grids, width and height, rows and columns of what is inside a uniform frame, if there is one."""
     gray = decoded.gray
-    inner = trim_frame(gray, max_frame_range)
-    if inner is None:
+    box = frame_box(gray, max_frame_range)
+    if box is None:
         return None
+    inner = gray[box]
     height = max(inner.shape[0], round(inner.shape[0] * decoded.height / gray.shape[0]))
     width = max(inner.shape[1], round(inner.shape[1] * decoded.width / gray.shape[1]))
     if min(height, width) < _MIN_INNER_SIDE:
         return None
-    return hash_grids(inner, height, width), (width, height)
+    return hash_grids(inner, height, width), (width, height), box
 
 
-def _row(sample: Sample, seen: _Seen, hashes: Iterator[PerceptualHashes]) -> Row:
+def _row(
+    sample: Sample, seen: _Seen, hashes: Iterator[PerceptualHashes], descriptor: NDArray[np.float16] | None
+) -> Row:
     image, decoded, whole = sample.image or b"", seen.decoded, next(hashes)
     inner = next(hashes) if seen.inner else None
     phash = whole.phash if seen.phash is None else seen.phash
@@ -165,6 +190,7 @@ def _row(sample: Sample, seen: _Seen, hashes: Iterator[PerceptualHashes]) -> Row
         *(phash, whole.pdq, whole.pdq_quality, whole.luminance_entropy),
         *((inner.phash, inner.pdq, inner.pdq_quality, inner.luminance_entropy) if inner else (None,) * 4),
         *(seen.inner_size or (None, None)),
+        descriptor,
         *(decoded.width, decoded.height, decoded.format, len(image), sample.caption),
         *(None, None),
         [*sample.notes, Note.ANIMATED] if decoded.animated else list(sample.notes),
@@ -175,4 +201,4 @@ def _faulty_row(sample: Sample, fault: Fault) -> Row:
     sha256 = None if sample.image is None else hashlib.sha256(sample.image).digest()
     size = None if sample.image is None else len(sample.image)
     facts = (None, None, None, size, sample.caption)
-    return (sha256, *(None,) * 10, *facts, fault.reason.value, fault.detail, list(sample.notes))
+    return (sha256, *(None,) * 11, *facts, fault.reason.value, fault.detail, list(sample.notes))

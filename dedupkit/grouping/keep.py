@@ -28,14 +28,14 @@ class Candidate:
         Name of the sample as its source has it, and the shard it stands in.
     caption : str or None
         Its caption.
-    width, height : int
-        Pixels, as shown.
+    width, height : int or None
+        Pixels, as shown; None where a list does not say.
     trimmed_width, trimmed_height : int or None
         Pixels inside the uniform frame; None where there is none.
-    format : str
-        Encoding: jpeg, png ...
-    byte_size : int
-        Bytes of the encoded image.
+    format : str or None
+        Encoding: jpeg, png ...; None where there is no image yet.
+    byte_size : int or None
+        Bytes of the encoded image; None where there is none yet.
     position : int
         Place in the source; smaller is earlier.
     """
@@ -43,12 +43,12 @@ class Candidate:
     key: str
     shard: str
     caption: str | None
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     trimmed_width: int | None
     trimmed_height: int | None
-    format: str
-    byte_size: int
+    format: str | None
+    byte_size: int | None
     position: int
 
 
@@ -85,9 +85,10 @@ def ranks(members: pa.Table, keep: Keep) -> NDArray[np.int64]:
 def _best_first(members: pa.Table) -> NDArray[np.int64]:
     import pyarrow.compute as pc
 
-    sides = {name: members[name].to_numpy().astype(np.int64) for name in ("width", "height")}
-    inside = {name: pc.coalesce(members[f"trimmed_{name}"], members[name]).to_numpy() for name in sides}
-    bytes_a_pixel = members["byte_size"].to_numpy() / np.maximum(sides["width"] * sides["height"], 1)
+    known = {name: pc.fill_null(members[name], 0) for name in ("width", "height", "byte_size")}  # a list may not say
+    sides = {name: known[name].to_numpy().astype(np.int64) for name in ("width", "height")}
+    inside = {name: pc.coalesce(members[f"trimmed_{name}"], known[name]).to_numpy() for name in sides}
+    bytes_a_pixel = known["byte_size"].to_numpy() / np.maximum(sides["width"] * sides["height"], 1)
     caption_length = pc.fill_null(pc.utf8_length(members["caption"]), 0).to_numpy()
     pixels_inside = inside["width"].astype(np.int64) * inside["height"].astype(np.int64)
     return np.lexsort((-caption_length.astype(np.int64), -bytes_a_pixel, -pixels_inside))

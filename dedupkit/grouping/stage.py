@@ -50,12 +50,12 @@ def decide(
     -----
     Holds all keys, and the rows of samples that have a pair: about 200 bytes each.
     """
-    names = _concatenated(read, shards, ("key", "shard"))
+    names = columns_of(read, shards, ("key", "shard"))
     renamed = unique_keys(names["key"], names["shard"])
     keys = replaced(names["key"], renamed)
     starts = np.cumsum([0] + [read(number, ("position",)).num_rows for number in range(shards)])
     positions = grouped_positions(pairs["a"], pairs["b"])
-    members = _concatenated(read, shards, keep.COLUMNS, positions)
+    members = columns_of(read, shards, keep.COLUMNS, positions)
     verdicts = judge(pairs, positions, keep.ranks(members, policy), policy.max_copies)
     kept_keys = keys.take(pa.array(_row_numbers(verdicts.kept, starts)))
     renamed_rows = np.array(sorted(renamed), dtype=np.int64)
@@ -67,13 +67,13 @@ def decide(
         yield _decisions(table, own_keys, fresh, verdicts, kept_keys)
 
 
-def _concatenated(
+def columns_of(
     read: Callable[[int, Sequence[str]], pa.Table],
     shards: int,
     columns: Sequence[str],
     positions: NDArray[np.uint64] | None = None,
 ) -> pa.Table:
-    """Columns of all shards; with `positions`, of those samples only."""
+    """Columns of all shards; with `positions`, which ascend, of those samples only."""
     tables = []
     for number in range(shards):
         table = read(number, columns)

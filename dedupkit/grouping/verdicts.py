@@ -16,8 +16,16 @@ from dedupkit.sample import EVIDENCE, Reason, Tier
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_REASONS = (Reason.REPRESENTATIVE, Reason.SPARE_COPY, Reason.EXACT_DUPLICATE, Reason.PERCEPTUAL_DUPLICATE)
-_KEPT, _SPARE, _SAME_BYTES, _NEAR = range(4)
+_DROPS = {
+    Tier.EXACT: Reason.EXACT_DUPLICATE,
+    Tier.PERCEPTUAL: Reason.PERCEPTUAL_DUPLICATE,
+    Tier.GEOMETRIC: Reason.GEOMETRIC_DUPLICATE,
+    Tier.DESCRIPTOR: Reason.DESCRIPTOR_DUPLICATE,
+    Tier.LOOK_ALIKE: Reason.LOOK_ALIKE,
+}
+_TIERS = tuple(_DROPS)
+_REASONS = (Reason.REPRESENTATIVE, Reason.SPARE_COPY, *_DROPS.values())
+_KEPT, _SPARE, _FIRST_DROP = 0, 1, 2
 _INVERSE = {ORIENTATIONS[turn]: ORIENTATIONS[inverse] for turn, inverse in enumerate(INVERSE)}
 
 
@@ -86,7 +94,7 @@ def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64
     best = _best_member(picture, rank, len(pictures))
     a, b = (picture[_rows(positions, near[end])] for end in ("a", "b"))
     graph = Graph.of(len(pictures), a, b)
-    covering = stars(graph, rank[best], near["hamming_bits"].to_numpy().astype(np.int64))
+    covering = stars(graph, rank[best], _distance(near))
     pair = covering[picture]
     star = np.where(pair < 0, picture, np.where(a[pair] == picture, b[pair], a[pair]) if len(a) else picture)
     group = components(len(pictures), a, b)[picture]
@@ -95,8 +103,8 @@ def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64
         group=positions[pictures[group]],
         group_size=np.bincount(group, minlength=len(pictures))[group].astype(np.uint32),
         kept=positions[best[star]],
-        reason=np.array(_REASONS)[_reasons(star, rank, pair, max_copies)],
-        tier=_tiers(pair, best[star] == np.arange(len(positions))),
+        reason=np.array(_REASONS)[_reasons(star, rank, _tier_numbers(near, pair), max_copies)],
+        tier=_tiers(_tier_numbers(near, pair), best[star] == np.arange(len(positions))),
         evidence=_evidence(near, pair, a[pair] == picture if len(a) else pair >= 0),
     )
 
@@ -113,21 +121,32 @@ def _best_member(picture: NDArray[np.int64], rank: NDArray[np.int64], pictures: 
     return best
 
 
+def _distance(near: pa.Table) -> NDArray[np.int64]:
+    """Lower is nearer: bits of hashes, and behind those, descriptors in steps of a thousandth."""
+    far = 1_000 + 1_000 * (1 - pc.fill_null(near["cosine"], 0.0).to_numpy())
+    return np.asarray(np.where(near["hamming_bits"].is_valid(), pc.fill_null(near["hamming_bits"], 0), far), np.int64)
+
+
+def _tier_numbers(near: pa.Table, pair: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place in `_TIERS` of the pair of each sample; a sample without one has the bytes of one that is kept."""
+    number = {tier.value: place for place, tier in enumerate(_TIERS)}
+    tiers = np.array([number[tier] for tier in near["tier"].to_pylist()] + [number[Tier.EXACT.value]], dtype=np.int64)
+    return tiers[pair]
+
+
 def _reasons(
-    star: NDArray[np.int64], rank: NDArray[np.int64], pair: NDArray[np.int64], max_copies: int
+    star: NDArray[np.int64], rank: NDArray[np.int64], tier: NDArray[np.int64], max_copies: int
 ) -> NDArray[np.int64]:
     order = np.lexsort((rank, star))  # a representative has the best rank of its star
     place = np.empty(len(order), dtype=np.int64)
     starts = np.flatnonzero(np.concatenate([[True], star[order][1:] != star[order][:-1]])[: len(order)])
     sizes = np.diff(np.append(starts, len(order)))
     place[order] = np.arange(len(order)) - np.repeat(starts, sizes)
-    dropped = np.where(pair < 0, _SAME_BYTES, _NEAR)
-    return np.where(place == 0, _KEPT, np.where(place < max_copies, _SPARE, dropped))
+    return np.where(place == 0, _KEPT, np.where(place < max_copies, _SPARE, _FIRST_DROP + tier))
 
 
-def _tiers(pair: NDArray[np.int64], representative: NDArray[np.bool_]) -> pa.StringArray:
-    tiers = np.where(pair < 0, Tier.EXACT.value, Tier.PERCEPTUAL.value)
-    return pa.array(tiers, pa.string(), mask=representative)
+def _tiers(tier: NDArray[np.int64], representative: NDArray[np.bool_]) -> pa.StringArray:
+    return pa.array(np.array([each.value for each in _TIERS])[tier], pa.string(), mask=representative)
 
 
 def _evidence(near: pa.Table, pair: NDArray[np.int64], is_a: NDArray[Any]) -> pa.StructArray:
@@ -143,5 +162,6 @@ def _evidence(near: pa.Table, pair: NDArray[np.int64], is_a: NDArray[Any]) -> pa
         for end, this_is_a in zip(rows["trimmed"].to_pylist(), is_a.tolist(), strict=True)
     ]
     strings = [pa.array(values, pa.string()) for values in (orientation, trimmed)]
-    columns = [rows["hamming_bits"].combine_chunks(), *strings]
+    rest = [rows[field.name].combine_chunks() for field in list(EVIDENCE)[3:]]
+    columns = [rows["hamming_bits"].combine_chunks(), *strings, *rest]
     return pa.StructArray.from_arrays(columns, fields=list(EVIDENCE), mask=pa.array(pair < 0))

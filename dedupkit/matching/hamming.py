@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dedupkit.matching.bit_sampling import sampled_pairs
 from dedupkit.matching.turns import mirrored_distances
 
 if TYPE_CHECKING:
@@ -50,9 +51,15 @@ class HammingPairs:
 
 
 def hamming_pairs(
-    codes: NDArray[np.uint8], layout: HashLayout, max_hamming_bits: int, *, turned: bool = True, threads: int = 1
+    codes: NDArray[np.uint8],
+    layout: HashLayout,
+    max_hamming_bits: int,
+    *,
+    turned: bool = True,
+    threads: int = 1,
+    complete_below: int = 200_000,
 ) -> HammingPairs:
-    """Find every pair of hashes within a Hamming radius.
+    """Find every pair of hashes within a Hamming radius, or most pairs of a large set.
 
     Parameters
     ----------
@@ -66,19 +73,26 @@ def hamming_pairs(
         Also match each hash with the other's seven flips and turns.
     threads : int
         Threads that search, a chunk each.
+    complete_below : int
+        Larger sets are searched by sampling bits.
 
     Returns
     -------
     HammingPairs
-        Complete: the same as comparing all pairs.
+        Below `complete_below` complete: the same as comparing all pairs.  From there on equal hashes are paired with
+        the first of them, and only that one is searched further; of the pairs found distance and turn are exact.
 
     Notes
     -----
-    Time is that of n look-ups for each of m chunks (m = bits / 16) and each change of up to ``floor(r / m)`` bits in
-    one, doubled by `turned`, and of one comparison, about 40 ns, for each pair that shares a bucket: with n random
-    hashes n^2 / 2^16 a look-up.  Memory is 100 bytes a hash, and about 100 a pair found:
+    Below `complete_below`, time is that of n look-ups for each of m chunks (m = bits / 16) and each change of up to
+    ``floor(r / m)`` bits in one, doubled by `turned`, and of one comparison, about 40 ns, for each pair that shares a
+    bucket: with n random hashes n^2 / 2^16 a look-up.  Memory is 100 bytes a hash, and about 100 a pair found:
     a picture that stands a thousand times in as many encodings is half a million pairs.
+
+    From there on see `bit_sampling.sampled_pairs` for time, memory, and the share of pairs that is found.
     """
+    if len(codes) >= complete_below:
+        return _sampled(codes, layout, max_hamming_bits, turned, threads)
     words = layout.words(codes)
     searches = [_Search(words, words, max_hamming_bits, turned, 0)]
     if turned:
@@ -87,6 +101,55 @@ def hamming_pairs(
     with ThreadPoolExecutor(threads, thread_name_prefix="dedupkit") as pool:
         found = list(pool.map(_Search.in_chunk, *zip(*product(searches, chunks), strict=True)))
     return _nearest_turn([block for blocks in found for block in blocks])
+
+
+def _sampled(codes: NDArray[np.uint8], layout: HashLayout, radius: int, turned: bool, threads: int) -> HammingPairs:
+    """Most pairs of different hashes; of equal ones each with the first."""
+    words = _words(codes, layout)
+    first = _first_of_equals(words)
+    rows = np.flatnonzero(first == np.arange(len(first)))
+    transposed = _words(codes[rows], layout, transposed=True) if turned else None
+    a, b = sampled_pairs(words[rows], transposed, radius, threads=threads)
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    a, b = np.concatenate([rows[a], first[copies]]), np.concatenate([rows[b], copies])
+    order = np.lexsort((b, a))
+    a, b = a[order], b[order]
+    distance, turn = np.empty(len(a), dtype=np.uint16), np.empty(len(a), dtype=np.uint8)
+    for start in range(0, len(a), _CANDIDATES):
+        block = slice(start, start + _CANDIDATES)
+        distance[block], turn[block] = _nearest(words[a[block]], codes[b[block]], layout, turned)
+    return HammingPairs(a, b, distance, turn)
+
+
+def _words(codes: NDArray[np.uint8], layout: HashLayout, *, transposed: bool = False) -> NDArray[Any]:
+    """Words of the parities, a block at a time: bit by bit a hash takes eight times its size."""
+    words = np.empty((len(codes), 4), dtype=layout.word)
+    for start in range(0, len(codes), _CANDIDATES):
+        block = codes[start : start + _CANDIDATES]
+        words[start : start + _CANDIDATES] = layout.words(layout.transposed(block) if transposed else block)
+    return words
+
+
+def _first_of_equals(words: NDArray[Any]) -> NDArray[np.int64]:
+    """For each row the number of the first row that equals it."""
+    order = np.lexsort(words.T)  # stable: equal rows stay in their order
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
+    return first
+
+
+def _nearest(
+    words: NDArray[Any], codes: NDArray[np.uint8], layout: HashLayout, turned: bool
+) -> tuple[NDArray[np.uint16], NDArray[np.intp]]:
+    """Least distance of each pair over the turns of the second one, and the lowest turn that gives it."""
+    others = layout.words(codes)
+    if not turned:
+        return _plain_distances(words ^ others)[0], np.zeros(len(words), dtype=np.intp)
+    transposed = layout.words(layout.transposed(codes))
+    distances = np.concatenate([mirrored_distances(words ^ each) for each in (others, transposed)])
+    return distances.min(axis=0), distances.argmin(axis=0)
 
 
 class _Block(NamedTuple):

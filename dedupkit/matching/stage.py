@@ -1,4 +1,4 @@
-"""The matching stage: all fingerprints in, verified pairs out; set-level."""
+"""The matching stage: all fingerprints in, candidate pairs out; set-level."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from dedupkit.matching.descriptors import descriptor_rows
 from dedupkit.matching.hamming import hamming_pairs
 from dedupkit.matching.radius import layout_of, max_hamming_bits
 from dedupkit.matching.turns import INVERSE, ORIENTATIONS, mirrored_distances
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from dedupkit.matching.turns import HashLayout
     from dedupkit.recipe import Matching
 
-STAGE = "pairs/1"
+STAGE = "candidates/1"
 RADIUS_KEY = b"dedupkit.max_hamming_bits"
+CAPPED_KEY = b"dedupkit.capped_neighbours"
+RECALL_KEY = b"dedupkit.neighbour_recall"
+_MIN_DESCRIBED_ENTROPY = 0.2  # bits of 5
 COLUMNS = (
     "position", "sha256", "fault",
     "phash", "pdq", "pdq_quality", "luminance_entropy",
@@ -44,16 +48,19 @@ class Hashes:
         Whether there is a hash.
     informative : ndarray of bool, shape (n,)
         Whether there is one, and of a picture with enough in it to be compared.
+    entropy : ndarray of float32, shape (n,)
+        Bits of the picture's luminance.
     """
 
     codes: NDArray[np.uint8]
     present: NDArray[np.bool_]
     informative: NDArray[np.bool_]
+    entropy: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """What matching needs of all samples: about 120 bytes each.
+    """What matching needs of all samples: about 120 bytes each, and their descriptors.
 
     Attributes
     ----------
@@ -63,21 +70,25 @@ class Fingerprints:
         SHA-256 of the bytes.
     whole, trimmed : Hashes
         Of the picture, and of what is inside its uniform frame.
+    descriptors : ndarray of float16, shape (n, dimensions)
+        Zeros where there is none; without a column no dimensions.
     """
 
     positions: NDArray[np.uint64]
     digests: NDArray[np.uint64]
     whole: Hashes
     trimmed: Hashes
+    descriptors: NDArray[np.float16]
 
 
 def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> pa.Table:
-    """Find all pairs of copies.
+    """Find all pairs that may be copies.
 
     Parameters
     ----------
     tables : iterable of pyarrow.Table
-        Fingerprints in the order of positions, at least `COLUMNS`.
+        Fingerprints in the order of positions, at least `COLUMNS`; with a column ``descriptor``, neighbours are looked
+        for too.
     matching : Matching
         When two samples are a pair.
     threads : int
@@ -88,8 +99,8 @@ def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> p
     pyarrow.Table
         In the schema of `dedupkit.sample.PAIRS`, sorted by (tier, a, b); the radius that was searched stands in the
         metadata.  In tier ``exact`` every sample is paired
-        with the first of the same bytes; in tier ``perceptual`` only those first ones are compared, so that a
-        picture that stands 5,000 times costs one row each, not 12 million.
+        with the first of the same bytes; in tiers ``perceptual`` and ``descriptor`` only those first ones are
+        compared, so that a picture that stands 5,000 times costs one row each, not 12 million.
     """
     prints = load(tables, matching)
     first = first_of_equals(prints.digests)
@@ -98,8 +109,37 @@ def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> p
     exact = _table(prints.positions[first[copies]], prints.positions[copies], Tier.EXACT)
     distinct = np.flatnonzero(first == np.arange(len(first)))
     radius = max_hamming_bits(matching, len(distinct))
-    pairs = pa.concat_tables([exact, _perceptual(prints, distinct, matching, radius, threads)])
-    return pairs.replace_schema_metadata({RADIUS_KEY: str(radius)})
+    near = _perceptual(prints, distinct, matching, radius, threads)
+    metadata = {RADIUS_KEY: str(radius)}
+    if prints.descriptors.shape[1]:
+        near, facts = _with_neighbours(near, prints, distinct, matching, threads)
+        metadata |= facts
+    return pa.concat_tables([exact, near]).replace_schema_metadata(metadata)
+
+
+def _with_neighbours(
+    near: pa.Table, prints: Fingerprints, distinct: NDArray[np.int64], matching: Matching, threads: int
+) -> tuple[pa.Table, dict[bytes, str]]:
+    """Pairs of near hashes, with their cosines, and of near descriptors."""
+    from dedupkit.matching.neighbours import neighbour_pairs
+
+    rows = prints.descriptors[distinct]
+    rows[~_worth_describing(prints)[distinct]] = 0
+    found = neighbour_pairs(rows, matching.min_cosine, max_neighbours=matching.max_neighbours, threads=threads)
+    a, b = (np.searchsorted(prints.positions[distinct], near[end].to_numpy()) for end in ("a", "b"))
+    cosine = np.einsum("nd,nd->n", rows[a].astype(np.float32), rows[b].astype(np.float32))
+    near = near.set_column(PAIRS.get_field_index("cosine"), PAIRS.field("cosine"), pa.array(cosine))
+    new = ~np.isin(found.a * len(rows) + found.b, a * len(rows) + b)
+    ends = (prints.positions[distinct[end[new]]] for end in (found.a, found.b))
+    neighbours = _table(*ends, Tier.DESCRIPTOR, cosine=found.cosine[new])
+    facts = {CAPPED_KEY: str(len(found.capped)), RECALL_KEY: "" if found.recall is None else f"{found.recall:.4f}"}
+    return pa.concat_tables([near, neighbours]).sort_by([("a", "ascending"), ("b", "ascending")]), facts
+
+
+def _worth_describing(prints: Fingerprints) -> NDArray[np.bool_]:
+    """Blank pictures are all alike to a network."""
+    inside = np.where(prints.trimmed.present, prints.trimmed.entropy, prints.whole.entropy)
+    return np.asarray(inside >= _MIN_DESCRIBED_ENTROPY)
 
 
 def load(tables: Iterable[pa.Table], matching: Matching) -> Fingerprints:
@@ -113,7 +153,14 @@ def load(tables: Iterable[pa.Table], matching: Matching) -> Fingerprints:
         np.concatenate([part.digests for part in parts]),
         _joined([part.whole for part in parts]),
         _joined([part.trimmed for part in parts]),
+        _joined_descriptors([part.descriptors for part in parts]),
     )
+
+
+def _joined_descriptors(parts: list[NDArray[np.float16]]) -> NDArray[np.float16]:
+    """One matrix; parts that hold no descriptor at all have no dimensions of their own."""
+    dimensions = max(part.shape[1] for part in parts)
+    return np.concatenate([part if part.size else np.zeros((len(part), dimensions), np.float16) for part in parts])
 
 
 def _load_one(table: pa.Table, matching: Matching, layout: HashLayout) -> Fingerprints:
@@ -123,7 +170,15 @@ def _load_one(table: pa.Table, matching: Matching, layout: HashLayout) -> Finger
         _fixed_bytes(table["sha256"], 32).view(np.uint64).reshape(-1, 4),
         _hashes(table, "", matching, layout),
         _hashes(table, "trimmed_", matching, layout),
+        _descriptors(table),
     )
+
+
+def _descriptors(table: pa.Table) -> NDArray[np.float16]:
+    if "descriptor" not in table.column_names:
+        return np.empty((table.num_rows, 0), np.float16)
+    rows = descriptor_rows(table["descriptor"])
+    return rows if rows.size else np.empty((table.num_rows, 0), np.float16)
 
 
 def _hashes(table: pa.Table, prefix: str, matching: Matching, layout: HashLayout) -> Hashes:
@@ -132,11 +187,12 @@ def _hashes(table: pa.Table, prefix: str, matching: Matching, layout: HashLayout
         codes = _fixed_bytes(column, layout.bits // 8)
     else:
         codes = column.fill_null(0).to_numpy().astype(">u8").view(np.uint8).reshape(-1, 8)
-    quality = table[f"{prefix}pdq_quality"].fill_null(0).to_numpy()
-    entropy = table[f"{prefix}luminance_entropy"].fill_null(0).to_numpy()
+    # A hash that a list brought along has neither: its quality is not known, and nothing speaks against it.
+    quality = table[f"{prefix}pdq_quality"].fill_null(100).to_numpy()
+    entropy = table[f"{prefix}luminance_entropy"].fill_null(5).to_numpy()
     present = column.is_valid().to_numpy()
     informative = present & (quality >= matching.min_pdq_quality) & (entropy >= matching.min_luminance_entropy)
-    return Hashes(codes, present, informative)
+    return Hashes(codes, present, informative, entropy.astype(np.float32))
 
 
 def _fixed_bytes(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
@@ -232,11 +288,14 @@ def _table(
     bits: NDArray[Any] | None = None,
     orientation: pa.Array | None = None,
     trimmed: pa.Array | None = None,
+    cosine: NDArray[Any] | None = None,
 ) -> pa.Table:
     columns = {"a": a, "b": b, "tier": pa.repeat(tier.value, len(a)), "hamming_bits": bits}
-    columns |= {"orientation": orientation, "trimmed": trimmed}
+    columns |= {"orientation": orientation, "trimmed": trimmed, "cosine": cosine}
     arrays = [
-        pa.nulls(len(a), field.type) if columns[field.name] is None else pa.array(columns[field.name], field.type)
+        pa.nulls(len(a), field.type)
+        if columns.get(field.name) is None
+        else pa.array(columns[field.name], field.type)
         for field in PAIRS
     ]
     return pa.Table.from_arrays(arrays, schema=PAIRS)

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from dedupkit.report.summary import Summary
 
 _HASH_BITS = {"pdq": 256, "phash": 64}
+_NEAR = (
+    Reason.PERCEPTUAL_DUPLICATE,
+    Reason.GEOMETRIC_DUPLICATE,
+    Reason.DESCRIPTOR_DUPLICATE,
+    Reason.LOOK_ALIKE,
+)
 _SIZE_RANGES = ((2, 2), (3, 3), (4, 4), (5, 9), (10, 99), (100, None))
 
 
@@ -185,7 +191,7 @@ def _bar(summary: Summary) -> list[dict[str, Any]]:
         ("unique", "unique", reasons[Reason.UNIQUE]),
         ("copies-kept", "kept of copies", reasons[Reason.REPRESENTATIVE] + reasons[Reason.SPARE_COPY]),
         ("exact", "exact copies dropped", reasons[Reason.EXACT_DUPLICATE]),
-        ("near", "near copies dropped", reasons[Reason.PERCEPTUAL_DUPLICATE]),
+        ("near", "near copies dropped", sum(reasons[reason] for reason in _NEAR)),
         ("quarantined", "quarantined", summary.samples["quarantined"]),
     ]
     scale = 1000 / max(1, summary.samples["in"])

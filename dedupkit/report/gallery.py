@@ -38,6 +38,10 @@ class GalleryMember:
         How many bits of the hashes differ.
     orientation, trimmed : str or None
         How the two had to be turned, and whether a frame was cut away, for the match.
+    cosine : float or None
+        Of the two descriptors.
+    inliers, blocks, agreement, overlap, score : number or None
+        What geometry found, as in `dedupkit.sample.EVIDENCE`.
     """
 
     position: int
@@ -49,6 +53,12 @@ class GalleryMember:
     hamming_bits: int | None = None
     orientation: str | None = None
     trimmed: str | None = None
+    cosine: float | None = None
+    inliers: int | None = None
+    blocks: int | None = None
+    agreement: float | None = None
+    overlap: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,12 @@ REASONS = {
     Reason.UNIQUE: ("Unique", "nothing else in the set looks like it"),
     Reason.REPRESENTATIVE: ("Best of its copies", "stays for its group"),
     Reason.SPARE_COPY: ("Further copy kept", "the recipe keeps more than one of a group"),
-    Reason.EXACT_DUPLICATE: ("Exact copy", "the same bytes as a kept sample"),
+    Reason.EXACT_DUPLICATE: ("Exact copy", "the bytes of a kept sample, or its URL where there are no images yet"),
     Reason.PERCEPTUAL_DUPLICATE: ("Near copy", "shows the same picture as a kept sample"),
+    Reason.GEOMETRIC_DUPLICATE: ("Edited copy", "lies over a kept sample: cropped, turned, framed or written over"),
+    Reason.LOOK_ALIKE: ("Look-alike", "no copy, but very like a kept sample; the recipe drops those too"),
+    Reason.DESCRIPTOR_DUPLICATE: ("Near by embedding", "its embedding is nearly that of a kept sample"),
+    Reason.BLOCKED: ("Blocked", "stands on the recipe's blocklist"),
     Reason.MISSING_IMAGE: ("Image missing", "a caption or metadata without an image"),
     Reason.EMPTY_IMAGE: ("Image empty", "no bytes"),
     Reason.NOT_AN_IMAGE: ("Not an image", "a web page, a text, or a format that is not known"),
@@ -32,6 +36,7 @@ NOTES = {
     Note.METADATA_MISSING: "have no metadata",
     Note.METADATA_INVALID: "have metadata that could not be read",
     Note.KEY_RENAMED: "had the key of another sample and got the shard's name in front",
+    Note.EMBEDDING_MISSING: "have no embedding, or none of the usual length; only their hashes were compared",
     Note.ANIMATED: "are animations, judged by their first frame",
 }
 
@@ -51,7 +56,10 @@ def evidence(member: GalleryMember, hash_bits: int) -> str:
     """
     if member.tier == Tier.EXACT:
         return "same bytes"
-    parts = []
+    of_descriptors = member.tier in (Tier.GEOMETRIC, Tier.DESCRIPTOR, Tier.LOOK_ALIKE)
+    parts = [f"cosine {member.cosine:.2f}"] if of_descriptors and member.cosine is not None else []
+    if member.tier == Tier.GEOMETRIC and member.agreement is not None:
+        parts.append(f"{member.agreement:.0%} of {member.blocks} blocks agree over {member.overlap:.0%}")
     if member.hamming_bits is not None:
         differ = "differs" if member.hamming_bits == 1 else "differ"
         parts.append(f"{member.hamming_bits or 'none'} of {hash_bits} bits {differ}")

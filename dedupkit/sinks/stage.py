@@ -13,6 +13,7 @@ from dedupkit.parts import Part, make_parts
 from dedupkit.sample import Action
 from dedupkit.sinks import FORMATS, make_sink
 from dedupkit.sinks.base import KeptSample, WrittenPart
+from dedupkit.sinks.list_rows import FOLDER, emit_rows
 from dedupkit.storage import Stage, digest
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
     int
         Samples written.
     """
+    if format == FOLDER:
+        return emit_rows(journey, out, decisions)
     sink = make_sink(format)
     fields = journey.field_types()
     folder = out.below(sink.folder)
@@ -83,10 +86,9 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
 
 def discard_other_formats(out: Folder, work: Folder, formats: Sequence[str]) -> None:
     """Remove the outputs of an earlier recipe in formats that are not asked for any more."""
-    wanted = {make_sink(format).folder for format in formats}
-    for format in FORMATS:
-        name = make_sink(format).folder
-        if name not in wanted:
+    folders = {format: make_sink(format).folder for format in FORMATS} | {FOLDER: FOLDER}
+    for format, name in folders.items():
+        if format not in formats:
             out.remove(name)
             work.below("receipts").remove(name)
 

@@ -30,9 +30,12 @@ _log = logging.getLogger("dedupkit")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns that a sample is made of; None where there is none."""
+    """The columns that a sample is made of; None where there is none.
 
-    image: str
+    Without one of images, samples have none and nothing is wrong with them: the table lists what is to be fetched.
+    """
+
+    image: str | None
     caption: str | None
     key: str | None
 
@@ -54,20 +57,36 @@ def find_columns(schema: pa.Schema, options: SourceOptions, source: str) -> Colu
     UsageError
         If a named column is not there or holds no bytes, or no column is recognised as the one of images.
     """
-    for option, name in options.model_dump().items():
-        if name is not None and name not in schema.names:
-            raise UsageError(f"{source} has no column {name!r} ({option}); it has {_listed(schema)}")
+    check_named_columns(schema, options, source)
     image = options.image_column or _guess_image(schema, source)
     if not _holds_images(schema, image):
         kind = schema.types[schema.names.index(image)]
         raise UsageError(f"column {image!r} of {source} is {kind}; image_column must name one that holds encoded bytes")
+    columns = find_other_columns(schema, options, image)
+    if None in (options.image_column, options.caption_column, options.key_column):
+        told = (source, image, columns.caption, columns.key)
+        _log.info("%s: images from column %s, captions from %s, keys from %s", *told)
+    return columns
+
+
+def check_named_columns(schema: pa.Schema, options: SourceOptions, source: str) -> None:
+    """Raise UsageError where `options` name a column that is not there."""
+    for option, name in options.model_dump().items():
+        if name is not None and name not in schema.names:
+            raise UsageError(f"{source} has no column {name!r} ({option}); it has {listed(schema)}")
+
+
+def find_other_columns(schema: pa.Schema, options: SourceOptions, image: str | None) -> Columns:
+    """The columns of caption and key that go with one of images, if there is one."""
     others = [name for name in schema.names if name != image]
     caption = options.caption_column or caption_name(name for name in others if _holds_text(schema, name))
     key = options.key_column or next((name for name in KEY_NAMES if name in others and name != caption), None)
-    columns = Columns(image, caption, key)
-    if None in (options.image_column, options.caption_column, options.key_column):
-        _log.info("%s: images from column %s, captions from %s, keys from %s", source, image, caption, key)
-    return columns
+    return Columns(image, caption, key)
+
+
+def image_columns(schema: pa.Schema) -> list[str]:
+    """Names of the columns that may hold encoded images."""
+    return [name for name in schema.names if _holds_images(schema, name)]
 
 
 def other_fields(schema: pa.Schema, columns: Columns) -> pa.Schema:
@@ -105,7 +124,7 @@ def samples_of(
     for row in range(count):
         image, path = images[row], paths[row]
         fault = None
-        if image is None:
+        if image is None and columns.image is not None:
             image, fault = _from_file(path, image_file)
         caption, notes = caption_of(captions[row])
         if row not in captions_whole and caption is not None:
@@ -144,10 +163,12 @@ def _column(batch: pa.RecordBatch, name: str | None) -> tuple[list[Any], range |
     return values_of(batch.column(batch.schema.names.index(name)))
 
 
-def _images(batch: pa.RecordBatch, name: str) -> tuple[list[bytes | None], list[str | None]]:
+def _images(batch: pa.RecordBatch, name: str | None) -> tuple[list[bytes | None], list[str | None]]:
     """Encoded bytes, and paths, of an image column."""
-    column = batch.column(batch.schema.names.index(name))
     nothing: list[Any] = [None] * batch.num_rows
+    if name is None:
+        return nothing, nothing
+    column = batch.column(batch.schema.names.index(name))
     if not arrow.is_struct(column.type):
         return column.to_pylist(), nothing
     members = {column.type.field(place).name for place in range(column.type.num_fields)}
@@ -174,20 +195,20 @@ def _others(schema: pa.Schema, columns: Columns) -> list[tuple[int, pa.Field]]:
 def _is_taken(field: pa.Field, columns: Columns) -> bool:
     """Whether a column is told whole by the sample's image, caption or key."""
     if field.name == columns.caption:
-        return not _is_list(field.type)
-    is_own_key = field.name == columns.key and field.name in _OWN_KEY_NAMES and _is_text(field.type)
+        return not is_list(field.type)
+    is_own_key = field.name == columns.key and field.name in _OWN_KEY_NAMES and is_text(field.type)
     return bool(field.name == columns.image or is_own_key)
 
 
 def _guess_image(schema: pa.Schema, source: str) -> str:
-    found = [name for name in schema.names if _holds_images(schema, name)]
+    found = image_columns(schema)
     declared = [name for name in found if _feature(schema, name) == "Image"]
     named = [name for name in IMAGE_NAMES if name in found]
     for candidates in (declared, named, found):
         if len(candidates) == 1 or (candidates is named and named):
             return candidates[0]
     what = "several columns that may hold images" if found else "no column that holds encoded images"
-    raise UsageError(f"{source} has {what}; it has {_listed(schema)}; name the column with image_column")
+    raise UsageError(f"{source} has {what}; it has {listed(schema)}; name the column with image_column")
 
 
 def _feature(schema: pa.Schema, name: str) -> str | None:
@@ -201,27 +222,31 @@ def _holds_images(schema: pa.Schema, name: str) -> bool:
     kind = schema.types[schema.names.index(name)]
     if arrow.is_struct(kind):
         place = kind.get_field_index("bytes")
-        return place >= 0 and _is_bytes(kind.field(place).type)
-    return _is_bytes(kind)
+        return place >= 0 and is_bytes(kind.field(place).type)
+    return is_bytes(kind)
 
 
 def _holds_text(schema: pa.Schema, name: str) -> bool:
     kind = schema.types[schema.names.index(name)]
-    return _is_text(kind) or _is_bytes(kind) or (_is_list(kind) and _is_text(kind.value_type))
+    return is_text(kind) or is_bytes(kind) or (is_list(kind) and is_text(kind.value_type))
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds bytes, of any length each."""
     return bool(arrow.is_binary(kind) or arrow.is_large_binary(kind) or str(kind) == "binary_view")
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
     text = kind.value_type if arrow.is_dictionary(kind) else kind
     return bool(arrow.is_string(text) or arrow.is_large_string(text) or str(text) == "string_view")
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists."""
     return bool(arrow.is_list(kind) or arrow.is_large_list(kind) or arrow.is_fixed_size_list(kind))
 
 
-def _listed(schema: pa.Schema) -> str:
+def listed(schema: pa.Schema) -> str:
+    """A schema as messages show it."""
     return ", ".join(f"{field.name} ({field.type})" for field in schema)[:500] or "no columns"

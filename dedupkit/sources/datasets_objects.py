@@ -12,15 +12,19 @@ from dedupkit.errors import UsageError
 from dedupkit.sample import Fault, Reason, Sample
 from dedupkit.sources.base import Shard
 from dedupkit.sources.columns import Columns, find_columns, other_fields, samples_of
+from dedupkit.sources.given_columns import find_given
 from dedupkit.sources.image_files import FilesAnywhere
 from dedupkit.sources.iterables import Entries, sample_of
 from dedupkit.sources.listing import error_text
+from dedupkit.sources.tables import RowKeys
 from dedupkit.storage import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dedupkit.recipe import SourceOptions
+    from dedupkit.sources.base import Source
+    from dedupkit.sources.lists import ListSource
 
 SHARD_ROWS = 10_000
 BATCH_ROWS = 256
@@ -35,7 +39,7 @@ def kind_of_datasets_object(value: object) -> str | None:
     return None
 
 
-def open_datasets_object(value: Any, options: SourceOptions, max_bytes: int) -> DatasetSource | IterableDatasetSource:
+def open_datasets_object(value: Any, options: SourceOptions, max_bytes: int) -> Source:
     """Make a source of a `datasets` object.
 
     Raises
@@ -43,9 +47,7 @@ def open_datasets_object(value: Any, options: SourceOptions, max_bytes: int) -> 
     UsageError
         For a dictionary of splits, or where no column of images is found.
     """
-    source: DatasetSource | IterableDatasetSource = _OPENERS[kind_of_datasets_object(value) or ""](
-        value, options, max_bytes
-    )
+    source: Source = _OPENERS[kind_of_datasets_object(value) or ""](value, options, max_bytes)
     return source
 
 
@@ -77,27 +79,46 @@ class DatasetSource:
         """Types of the other columns, with their features."""
         return other_fields(_arrow_schema(self.dataset), self.columns)
 
+    def schema(self, shard: Shard) -> pa.Schema:
+        """Types of all columns."""
+        return _arrow_schema(self.dataset)
+
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream a range of rows, in batches of up to 256 rows and about 32 MiB."""
-        first, stop = shard.location
-        step = self._batch_rows()
         try:
-            for start in range(first, stop, step):
-                row = start
-                for batch in self.dataset[start : min(start + step, stop)].combine_chunks().to_batches():
-                    yield from samples_of(batch, self.columns, _RowKeys(self._split, row), self.images)
-                    row += batch.num_rows
+            for first, batch in self.batches(shard):
+                yield from samples_of(batch, self.columns, self.row_keys(shard, first), self.images)
         except (OSError, pa.ArrowException) as error:
             yield Sample(shard.name, None, fault=Fault(Reason.DAMAGED_SHARD, error_text(error)))
+
+    def batches(self, shard: Shard, max_rows: int = BATCH_ROWS) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """A range of rows as they stand there, each batch with the number of its first row in the range.
+
+        Raises
+        ------
+        OSError, pyarrow.ArrowException
+            What `read` makes a fault of.
+        """
+        first, stop = shard.location
+        step = self._batch_rows(max_rows)
+        for start in range(first, stop, step):
+            row = start - first
+            for batch in self.dataset[start : min(start + step, stop)].combine_chunks().to_batches():
+                yield row, batch
+                row += batch.num_rows
+
+    def row_keys(self, shard: Shard, first: int) -> RowKeys:
+        """Keys of the rows from one number in the range on that have none of their own."""
+        return RowKeys(self._split, shard.location[0] + first)
 
     @property
     def _split(self) -> str:
         return str(self.dataset.split or "row")
 
-    def _batch_rows(self) -> int:
+    def _batch_rows(self, max_rows: int) -> int:
         stored = self.dataset.data
         row_bytes = int(stored.nbytes) // max(int(stored.num_rows), 1)
-        return max(1, min(BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
+        return max(1, min(max_rows, _BATCH_BYTES // max(row_bytes, 1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,22 +168,18 @@ class IterableDatasetSource:
         return str(self.dataset.split or "stream")
 
 
-@dataclass(frozen=True, slots=True)
-class _RowKeys:
-    split: str
-    first: int
-
-    def __call__(self, row: int) -> str:
-        return f"{self.split}-{self.first + row:08d}"
-
-
 def _arrow_schema(dataset: Any) -> pa.Schema:
     return dataset.features.arrow_schema
 
 
-def _open_dataset(dataset: Any, options: SourceOptions, max_bytes: int) -> DatasetSource:
-    columns = find_columns(_arrow_schema(dataset), options, "the dataset")
-    return DatasetSource(dataset=dataset.with_format("arrow"), columns=columns, images=FilesAnywhere(max_bytes))
+def _open_dataset(dataset: Any, options: SourceOptions, max_bytes: int) -> DatasetSource | ListSource:
+    from dedupkit.sources.lists import ListSource, given_table_columns
+
+    schema = _arrow_schema(dataset)
+    given = find_given(schema, options, "the dataset", has_matrix=False)
+    columns = given_table_columns(schema, options) if given else find_columns(schema, options, "the dataset")
+    source = DatasetSource(dataset=dataset.with_format("arrow"), columns=columns, images=FilesAnywhere(max_bytes))
+    return source if given is None else ListSource(table=source, given=given)
 
 
 def _open_stream(dataset: Any, options: SourceOptions, max_bytes: int) -> IterableDatasetSource:

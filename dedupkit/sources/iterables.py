@@ -32,7 +32,7 @@ _PNG_MODES = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
 class Entries:
     """Which entries of a mapping are image, caption and key: the first of each that it has."""
 
-    images: tuple[str, ...] = IMAGE_NAMES
+    images: tuple[str | None, ...] = IMAGE_NAMES
     captions: tuple[str | None, ...] = (*CAPTION_NAMES, "txt")
     keys: tuple[str | None, ...] = KEY_NAMES
     image_file: Callable[[str], bytes | Fault] | None = None

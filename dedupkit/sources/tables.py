@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from dedupkit.recipe import SourceOptions
+    from dedupkit.sources.lists import ListSource
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 ARROW_ENDINGS = (".arrow", ".feather", ".ipc")
@@ -27,7 +28,7 @@ BATCH_ROWS = 256
 _BATCH_BYTES = 32 << 20
 _STREAM_BUFFER_BYTES = 1 << 20
 _ARROW_MAGIC = b"ARROW1"  # begins an IPC file; a stream has no mark
-_DAMAGE = (OSError, EOFError, ValueError, pa.ArrowException)
+DAMAGE = (OSError, EOFError, ValueError, pa.ArrowException)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,27 +58,45 @@ class TableSource:
         """Types of the other columns as the file states them; None where the file cannot be read."""
         try:
             return other_fields(read_schema(shard.location), self.columns) if self.columns is not None else None
-        except _DAMAGE:
+        except DAMAGE:
             return None
+
+    def schema(self, shard: Shard) -> pa.Schema:
+        """Types of all columns of a file, as `read_schema` finds them."""
+        return read_schema(shard.location)
 
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream the rows of one file, in batches of up to 256 rows and about 32 MiB."""
-        stem = shard.name.rpartition("/")[2].rpartition(".")[0]
-        first = 0
         try:
-            for batch in _batches(shard.location):
-                if self.columns is None or self.columns.image not in batch.schema.names:
+            for first, batch in self.batches(shard):
+                if self.columns is None or self.columns.image not in (None, *batch.schema.names):
                     raise ValueError(f"no column {self.columns.image if self.columns else 'of images'}")
-                yield from samples_of(batch, self.columns, _RowKeys(stem, first), self.images)
-                first += batch.num_rows
+                yield from samples_of(batch, self.columns, self.row_keys(shard, first), self.images)
         except (ConnectionError, TimeoutError):  # the network, not the data: the task is tried again
             raise
-        except _DAMAGE as error:
+        except DAMAGE as error:
             yield Sample(shard.name, None, fault=Fault(Reason.DAMAGED_SHARD, error_text(error)))
+
+    def batches(self, shard: Shard, max_rows: int = BATCH_ROWS) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows of one file as they stand there, each batch with the number of its first row.
+
+        Raises
+        ------
+        OSError, ValueError
+            What `read` makes a fault of.
+        """
+        first = 0
+        for batch in _batches(shard.location, max_rows):
+            yield first, batch
+            first += batch.num_rows
+
+    def row_keys(self, shard: Shard, first: int) -> RowKeys:
+        """Keys of the rows from one number on that have none of their own."""
+        return RowKeys(shard.name.rpartition("/")[2].rpartition(".")[0], first)
 
 
 @dataclass(frozen=True, slots=True)
-class _RowKeys:
+class RowKeys:
     """Keys of rows that have none of their own: the file's name and the row's number in it."""
 
     stem: str
@@ -89,23 +108,25 @@ class _RowKeys:
 
 def open_tables(
     files: tuple[File, ...], options: SourceOptions, root: str, filesystem: Any, max_bytes: int
-) -> TableSource:
+) -> TableSource | ListSource:
     """Make a source of tables; the columns are found in the first that can be read.
 
     Raises
     ------
     UsageError
-        If that has no column of images.
+        If that has no column of images, and is no list either.
     """
-    columns = None
+    from dedupkit.sources.lists import open_list
+
+    tables = TableSource(files=files, columns=None, images=FilesBelow(root, filesystem, max_bytes))
     for file in files:
         try:
             schema = read_schema(file)
-        except _DAMAGE:
+        except DAMAGE:
             continue
-        columns = find_columns(schema, options, file.name)
-        break
-    return TableSource(files=files, columns=columns, images=FilesBelow(root, filesystem, max_bytes))
+        as_list = open_list(tables, schema, options)
+        return as_list or replace(tables, columns=find_columns(schema, options, file.name))
+    return tables
 
 
 def read_schema(file: File) -> pa.Schema:
@@ -125,6 +146,14 @@ def read_schema(file: File) -> pa.Schema:
     return schema
 
 
+def row_count(file: File) -> int:
+    """How many rows a Parquet file states."""
+    import pyarrow.parquet as pq
+
+    with _opened(file) as handle:
+        return int(pq.read_metadata(handle).num_rows)
+
+
 def _check_names(fields: Iterable[pa.Field]) -> None:
     """Raise UnicodeDecodeError for a name that is not UTF-8: here, and not wherever a name is used."""
     for field in fields:
@@ -133,19 +162,19 @@ def _check_names(fields: Iterable[pa.Field]) -> None:
             _check_names(field.type)
 
 
-def _batches(file: File) -> Iterator[pa.RecordBatch]:
+def _batches(file: File, max_rows: int) -> Iterator[pa.RecordBatch]:
     if file.path.lower().endswith(PARQUET_ENDINGS):
-        yield from _parquet_batches(file)
+        yield from _parquet_batches(file, max_rows)
         return
     with _opened(file) as handle:
         for batch in _ipc(handle)[1]:
             batch.validate(full=True)  # reading offsets that lie outside a buffer would crash the process
-            rows = _batch_rows(batch.nbytes, batch.num_rows)
+            rows = _batch_rows(batch.nbytes, batch.num_rows, max_rows)
             for first in range(0, batch.num_rows, rows):
                 yield batch.slice(first, rows)
 
 
-def _parquet_batches(file: File) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(file: File, max_rows: int) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
     with _opened(file) as handle:
@@ -154,13 +183,13 @@ def _parquet_batches(file: File) -> Iterator[pa.RecordBatch]:
         )
         for group in range(table.num_row_groups):
             stated = table.metadata.row_group(group)
-            rows = _batch_rows(stated.total_byte_size, stated.num_rows)
+            rows = _batch_rows(stated.total_byte_size, stated.num_rows, max_rows)
             yield from table.iter_batches(rows, row_groups=[group], use_threads=False)
 
 
-def _batch_rows(byte_size: int, rows: int) -> int:
+def _batch_rows(byte_size: int, rows: int, max_rows: int) -> int:
     """How many rows make a batch of bounded size."""
-    return max(1, min(BATCH_ROWS, _BATCH_BYTES * rows // max(byte_size, 1)))
+    return max(1, min(max_rows, _BATCH_BYTES * rows // max(byte_size, 1)))
 
 
 def _ipc(handle: pa.NativeFile | IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

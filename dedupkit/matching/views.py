@@ -1,0 +1,180 @@
+"""The views stage: what geometry needs of the pictures that stand in a doubtful pair, each read and decoded once."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import islice
+from typing import IO, TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from dedupkit.engines.ordered import in_order
+from dedupkit.fingerprints.decode import decode
+from dedupkit.matching.geometry import View, align, view_of
+from dedupkit.matching.proof import Evidence
+from dedupkit.matching.score import score
+from dedupkit.sample import ROW_BITS, Fault, position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from dedupkit.matching.geometry import Alignment
+    from dedupkit.recipe import Recipe
+    from dedupkit.sample import Sample
+    from dedupkit.sources.base import Shard, Source
+
+STAGE = "views/1"
+_BATCH = 16
+_ROWS = 256
+_PAIRS = 64  # verified at a time by one thread
+_MIN_SIDE = 144  # that a JPEG decoded at reduced scale keeps
+
+VIEWS = pa.schema(
+    {
+        "position": pa.uint64(),
+        "height": pa.uint16(),
+        "width": pa.uint16(),
+        "gray": pa.binary(),
+        "points": pa.binary(),
+        "codes": pa.binary(),
+        "mirrored_codes": pa.binary(),
+    }
+)
+
+
+def write_views(
+    item: tuple[int, Shard, NDArray[np.uint64]], handle: IO[bytes], *, source: Source, recipe: Recipe, threads: int
+) -> dict[str, Any]:
+    """Write the views of some samples of one shard, 30 KB each, as an Arrow file that can be mapped."""
+    number, shard, wanted = item
+    rows = set((wanted & np.uint64((1 << ROW_BITS) - 1)).astype(np.int64).tolist())
+    last = max(rows, default=-1)
+    chosen = ((row, each) for row, each in enumerate(islice(source.read(shard), last + 1)) if row in rows)
+    batches = iter(lambda: list(islice(chosen, _BATCH)), [])
+    written = 0
+    with pa.ipc.new_file(handle, VIEWS) as out:
+        table: list[tuple[Any, ...]] = []
+        for batch, views in in_order(partial(_views, recipe=recipe), batches, threads):
+            for (row, _), view in zip(batch, views, strict=True):
+                if view is not None:
+                    table.append((position(number, row), *_packed(view)))
+            if len(table) >= _ROWS:
+                out.write_batch(_batch(table))
+                written, table = written + len(table), []
+        if table:
+            out.write_batch(_batch(table))
+    return {"rows": written + len(table)}
+
+
+def _views(batch: Sequence[tuple[int, Sample]], recipe: Recipe) -> list[View | None]:
+    return [_view(sample, recipe) for _, sample in batch]
+
+
+def _view(sample: Sample, recipe: Recipe) -> View | None:
+    decoded = decode(sample.image or b"", recipe.limits, draft=True, min_side=_MIN_SIDE)
+    if isinstance(decoded, Fault):
+        return None
+    gray = np.ascontiguousarray(decoded.gray, dtype=np.uint8)
+    return view_of(gray, recipe.fingerprints.max_frame_range)
+
+
+def _packed(view: View) -> tuple[Any, ...]:
+    arrays = (view.gray, view.points, view.codes, view.mirrored_codes)
+    return (*view.gray.shape, *(array.tobytes() for array in arrays))
+
+
+def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    columns = [pa.array(values, kind.type) for values, kind in zip(zip(*rows, strict=True), VIEWS, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=VIEWS)
+
+
+class Views:
+    """Views out of the files of all shards, mapped into memory: the system drops what it needs the room for."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        tables = [pa.ipc.open_file(pa.memory_map(path)).read_all() for path in paths]
+        self._table = pa.concat_tables([VIEWS.empty_table(), *tables])
+        self._positions = self._table["position"].to_numpy()
+        self._chunks = [self._table[name] for name in ("gray", "points", "codes", "mirrored_codes")]
+        self._sizes = np.stack([self._table[name].to_numpy() for name in ("height", "width")], axis=1)
+
+    def __getitem__(self, at: int) -> View | None:
+        """The view of the sample at a position, if it has one."""
+        row = int(np.searchsorted(self._positions, np.uint64(at)))
+        if row == len(self._positions) or int(self._positions[row]) != at:
+            return None
+        gray, points, codes, mirrored = (column[row].as_buffer() for column in self._chunks)
+        return View(
+            np.frombuffer(gray, np.uint8).reshape(self._sizes[row]),
+            np.frombuffer(points, np.float32).reshape(-1, 4),
+            np.frombuffer(codes, np.uint8).reshape(-1, 32),
+            np.frombuffer(mirrored, np.uint8).reshape(-1, 32),
+        )
+
+
+class GeometryVerifier:
+    """Aligns pairs of pictures, in threads.
+
+    Parameters
+    ----------
+    views : Views
+        Of all pictures that may be asked about; one without a view is no copy of anything.
+    cosine : callable
+        Cosines of the descriptors of pairs of positions.
+    threads : int
+        Threads that align.
+    observe : callable
+        Told the number of pairs after each batch.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        cosine: Callable[[NDArray[np.uint64], NDArray[np.uint64]], NDArray[np.float32]],
+        threads: int,
+        observe: Callable[[int], None],
+    ) -> None:
+        self._views, self._cosine, self._threads, self._observe = views, cosine, threads, observe
+
+    def cosine(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.float32]:
+        """Cosine of the descriptors of pairs of positions; 0 where one has none."""
+        return self._cosine(a, b)
+
+    def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Evidence:
+        """Evidence about pairs of positions."""
+        rows: list[Alignment] = []
+        for _, aligned in in_order(self._aligned, self._batches(a, b), self._threads):
+            rows.extend(aligned)
+            self._observe(len(aligned))
+        columns = {name: [getattr(row, name) for row in rows] for name in ("inliers", "blocks", "agreement", "overlap")}
+        found = {name: np.array(values, np.float32) for name, values in columns.items()}
+        transform = np.array([row.transform for row in rows], np.float32).reshape(-1, 6)
+        return Evidence(
+            found["inliers"].astype(np.uint16),
+            found["blocks"].astype(np.uint16),
+            found["agreement"],
+            found["overlap"],
+            transform,
+            score(found["inliers"], found["blocks"], found["agreement"], self.cosine(a, b)),
+        )
+
+    def _batches(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Iterator[list[tuple[int, int]]]:
+        for start in range(0, len(a), _PAIRS):
+            yield list(zip(a[start : start + _PAIRS].tolist(), b[start : start + _PAIRS].tolist(), strict=True))
+
+    def _aligned(self, pairs: list[tuple[int, int]]) -> list[Alignment]:
+        import faiss
+
+        faiss.omp_set_num_threads(1)  # of this thread
+        cv2.setNumThreads(1)
+        return [self._align(*pair) for pair in pairs]
+
+    def _align(self, a: int, b: int) -> Alignment:
+        from dedupkit.matching.geometry import NOT_ALIGNED
+
+        here, there = self._views[a], self._views[b]
+        return NOT_ALIGNED if here is None or there is None else align(here, there)
