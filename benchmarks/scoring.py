@@ -28,7 +28,8 @@ def score(truth: Sequence[Mapping[str, str]], said: Mapping[str, Any]) -> dict[s
         From `read_truth`.
     said : mapping
         Either `groups`, of which all pairs inside a group count (groups that share a name are one), or `pairs`.
-        Of names only the last part of a path counts.
+        Of names only the last part of a path counts.  Names that the truth does not know are distractors: what is
+        paired with one is wrong, and pairs of two of them are not looked at.
     """
     group = {row["file"]: row["group"] for row in truth}
     true = sum(map(_pairs, Counter(group.values()).values()))
@@ -37,9 +38,13 @@ def score(truth: Sequence[Mapping[str, str]], said: Mapping[str, Any]) -> dict[s
     if "groups" in said:
         home = _homes(said["groups"])
         members = defaultdict(list)
+        strangers: Counter[str] = Counter()
         for name, root in home.items():
-            members[root].append(group[name])
-        claimed = sum(_pairs(len(names)) for names in members.values())
+            if name in group:
+                members[root].append(group[name])
+            else:
+                strangers[root] += 1
+        claimed = sum(_pairs(len(names)) + len(names) * strangers[root] for root, names in members.items())
         right = sum(_pairs(count) for names in members.values() for count in Counter(names).values())
     else:
         pairs = {frozenset(map(_name, pair)) for pair in said["pairs"]}

@@ -1,6 +1,7 @@
 """How fast from start to JSON, against the rivals, on the same folder in the same run?
 
-    python benchmarks/speed.py FOLDER --truth groups.csv [--immaculate-python PATH] [--rivals-python PATH] [--runs 5]
+    python benchmarks/speed.py FOLDER --truth groups.csv [--preset fast] [--immaculate-python PATH] [--rivals-python PATH]
+        [--runs 5]
 
 Each tool runs as a whole process, start of the interpreter included, with its default settings; the tools take turns
 (A B C A B C), so that what else the machine does meets all of them; memory is sampled in a turn of its own.  All files
@@ -52,21 +53,23 @@ class Tool:
     prints: bool = False
 
 
-def tools(folder: Path, immaculate: str | None, rivals: str | None) -> list[Tool]:
-    """The tools that there are interpreters for."""
+def tools(folder: Path, preset: str, immaculate: str | None, rivals: str | None) -> list[Tool]:
+    """The tools that there are interpreters for: with the preset fast those that hash, else those that embed."""
     found = [
         Tool(
             "dedupkit find",
             environment()["versions"]["dedupkit"],
-            "--preset fast",
-            (*DEDUPKIT, "find", str(folder), "--preset", "fast", "--json", "OUT"),
+            f"--preset {preset}",
+            (*DEDUPKIT, "find", str(folder), "--preset", preset, "--json", "OUT"),
         )
     ]
     if immaculate:
         program = str(Path(immaculate).parent / "immaculate")
-        command = (program, "--json", "--method", "pdq", str(folder))
-        found.append(Tool("immaculate", version_in(immaculate, "immaculate"), "--method pdq", command, prints=True))
-    if rivals:
+        method = "pdq" if preset == "fast" else "sscd_distilled"
+        command = (program, "--json", "--method", method, str(folder))
+        settings = f"--method {method}"
+        found.append(Tool("immaculate", version_in(immaculate, "immaculate"), settings, command, prints=True))
+    if rivals and preset == "fast":
         for name, script, settings in (
             ("imagededup", "imagededup_phash.py", "PHash, distance 10 (default)"),
             ("imagehash", "imagehash_phash.py", "phash, equal"),
@@ -125,16 +128,18 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True, help="CSV with columns file, group, family")
     parser.add_argument("--immaculate-python", help="interpreter of an environment with immaculate")
     parser.add_argument("--rivals-python", help="interpreter of one with imagededup, imagehash and cleanvision")
+    parser.add_argument("--preset", choices=("fast", "thorough"), default="fast")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=RESULTS / "speed.json")
+    parser.add_argument("--out", type=Path, help="JSON; left out, speed.json or thorough.json")
     arguments = parser.parse_args()
+    out = arguments.out or RESULTS / ("speed.json" if arguments.preset == "fast" else "thorough.json")
     folder = arguments.folder.resolve()
     truth = read_truth(arguments.truth)
     images, total_bytes = warm(folder)
     measured: dict[str, list[Measured]] = defaultdict(list)
     sampled: dict[str, list[Measured]] = defaultdict(list)
     quality: dict[str, dict[str, Any]] = {}
-    chosen = tools(folder, arguments.immaculate_python, arguments.rivals_python)
+    chosen = tools(folder, arguments.preset, arguments.immaculate_python, arguments.rivals_python)
     with tempfile.TemporaryDirectory() as scratch:
         for turn in range(arguments.runs + 1):  # the first for memory, which cannot be sampled without cost in time
             for tool in chosen:
@@ -144,7 +149,7 @@ def main() -> None:
                 print(f"run {turn}: {tool.name} {taken.wall_s:.2f} s", flush=True)
     result = {
         "question": "How fast from start to JSON, against the rivals, on the same folder in the same run?",
-        "environment": environment(("numpy", "pillow", "simplejpeg", "scipy", "pyarrow")),
+        "environment": environment(("numpy", "pillow", "simplejpeg", "scipy", "pyarrow", "onnxruntime", "faiss-cpu")),
         "data": {
             "images": images,
             "bytes": total_bytes,
@@ -156,8 +161,8 @@ def main() -> None:
             summarise(tool, measured[tool.name], sampled[tool.name], images, quality[tool.name]) for tool in chosen
         ],
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
     print(speed_table(result))
 
 

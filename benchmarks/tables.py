@@ -95,6 +95,8 @@ def fidelity_table(result: Mapping[str, Any]) -> str:
 TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "speed": ("speed.json", speed_table),
     "families": ("speed.json", families_table),
+    "thorough": ("thorough.json", speed_table),
+    "thorough_families": ("thorough.json", families_table),
     "scale": ("scale.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +46,19 @@ class Found:
         Key and quarantine reason of each sample without a usable image.
     max_hamming_bits : int
         The radius that was searched.
+    min_cosine : float
+        The floor of descriptors that was searched; 1 where there were none.
+    look_alikes : pyarrow.Table
+        Pairs near by descriptor that geometry refused, in the columns of `pairs`: burst shots, the same product, the
+        same template.
     """
 
     samples: int
     pairs: pa.Table
     faults: dict[str, str]
     max_hamming_bits: int
+    min_cosine: float
+    look_alikes: pa.Table
 
     @cached_property
     def groups(self) -> list[list[str]]:
@@ -68,28 +75,68 @@ class Found:
         starts = np.flatnonzero(np.diff(label[order], prepend=-1))
         return [list(group) for group in np.split(keys[order], starts[1:])] if len(order) else []
 
-    def at(self, max_hamming_bits: int) -> Found:
-        """The same at a stricter radius, without searching again.
+    @property
+    def members(self) -> pa.Table:
+        """The groups in Arrow: ``key``, and ``group``, the number of its group in `groups`, one row a member."""
+        sizes = [len(group) for group in self.groups]
+        keys = [key for group in self.groups for key in group]
+        return pa.table(
+            {"key": pa.array(keys, pa.string()), "group": pa.array(np.repeat(np.arange(len(sizes)), sizes))}
+        )
+
+    def at(
+        self, max_hamming_bits: int | None = None, *, min_cosine: float | None = None, min_score: float = 0.0
+    ) -> Found:
+        """The same at stricter limits, without searching again.
+
+        Parameters
+        ----------
+        max_hamming_bits : int, optional
+            Of pairs of near hashes.
+        min_cosine : float, optional
+            Of pairs that geometry or the descriptors alone made.
+        min_score : float
+            Of the evidence of geometry.
 
         Raises
         ------
         UsageError
-            The radius is wider than the one that was searched.
+            A limit is wider than what was searched.
+
+        Notes
+        -----
+        Nearest pairs are verified first, and those that would join nothing new are not verified at all; so at a
+        stricter limit groups may come apart that a search with that limit would hold together by other pairs.
         """
-        if not 0 <= max_hamming_bits <= self.max_hamming_bits:
+        radius = self.max_hamming_bits if max_hamming_bits is None else max_hamming_bits
+        floor = self.min_cosine if min_cosine is None else min_cosine
+        if not 0 <= radius <= self.max_hamming_bits:
             raise UsageError(
                 f"max_hamming_bits must be in [0, {self.max_hamming_bits}], the radius searched, got "
                 f"{max_hamming_bits}; search again for a wider one"
             )
-        near = pc.or_(
-            pc.equal(self.pairs["tier"], Tier.EXACT.value),
-            pc.fill_null(pc.less_equal(self.pairs["hamming_bits"], max_hamming_bits), False),
-        )
-        return Found(self.samples, self.pairs.filter(near), self.faults, max_hamming_bits)
+        if not self.min_cosine <= floor <= 1:
+            raise UsageError(
+                f"min_cosine must be in [{self.min_cosine:g}, 1], the floor searched, got {min_cosine}; search again "
+                "for a lower one"
+            )
+        if not 0 <= min_score <= 1:
+            raise UsageError(f"min_score must be in [0, 1], got {min_score}")
+        by_hash = pc.is_in(self.pairs["tier"], pa.array([Tier.EXACT.value, Tier.PERCEPTUAL.value]))
+        near = pc.fill_null(pc.less_equal(self.pairs["hamming_bits"], radius), True)
+        alike = pc.fill_null(pc.greater_equal(self.pairs["cosine"], floor), True)
+        proven = pc.fill_null(pc.greater_equal(self.pairs["score"], min_score), True)
+        wanted = pc.if_else(by_hash, near, pc.and_(alike, proven))
+        return replace(self, pairs=self.pairs.filter(wanted), max_hamming_bits=radius, min_cosine=floor)
 
     def borderline(self, n: int = 10) -> pa.Table:
-        """The `n` pairs that only just count, farthest first: look at these when you choose a radius."""
-        return self.pairs.sort_by([("hamming_bits", "descending"), ("a_position", "ascending")]).slice(0, n)
+        """The `n` pairs that only just count: look at these when you choose limits.
+
+        Those of the weakest evidence first: by score of geometry, then by cosine, then by bits of the hashes.
+        """
+        order = [("score", "ascending"), ("cosine", "ascending"), ("hamming_bits", "descending")]
+        found = self.pairs.filter(pc.not_equal(self.pairs["tier"], Tier.EXACT.value))
+        return found.sort_by([*order, ("a_position", "ascending")]).slice(0, n)
 
     def to_json(self) -> dict[str, Any]:
         """Groups, number of samples and faults, as ``dedupkit find --json`` writes them."""
@@ -144,7 +191,9 @@ def find_duplicates(
     faulty = names.filter(pc.is_valid(names["fault"]))
     faults = dict(zip(faulty["key"].to_pylist(), faulty["fault"].to_pylist(), strict=True))
     radius = int((matched.pairs.schema.metadata or {})[RADIUS_KEY])
-    return Found(names.num_rows, _with_keys(matched.pairs, names), faults, radius)
+    floor = journey.recipe.matching.min_cosine if journey.recipe.descriptor else 1.0
+    pairs, look_alikes = (_with_keys(table, names) for table in (matched.pairs, matched.look_alikes))
+    return Found(names.num_rows, pairs, faults, radius, floor, look_alikes)
 
 
 def _silent(progress: Progress) -> None:

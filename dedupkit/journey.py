@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import cv2
@@ -177,7 +178,8 @@ class Journey:
             self.observe(Progress("candidates", 0, 1, 0))
             columns = (*matching.COLUMNS, "descriptor") if self.recipe.descriptor else matching.COLUMNS
             tables = (self.tables.fingerprints(number, columns) for number in range(len(self.shards)))
-            found = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1))
+            scratch = Path(self.work.path("scratch"))
+            found = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1), scratch)
             make_part(stage, _table_writer(found), part)
         self.observe(Progress("candidates", 1, 1, 0))
         return read_table(stage, part.name)

@@ -13,13 +13,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageEnhance, ImageOps
+import numpy as np
+from PIL import Image
 
+from dedupkit.edits import EDITS as CHANGES
 from dedupkit.errors import UsageError
 from dedupkit.sample import Note, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 SHARDS = 4
@@ -183,21 +185,8 @@ def _edited(picture: _Picture, edit: str) -> tuple[bytes, str]:
     """Encoded copy and its extension."""
     if edit == "exact":
         return picture.data, picture.extension
-    change, extension, options = _CHANGES[edit]
-    buffer = io.BytesIO()
-    change(_flat(picture.data)).save(buffer, **options)
-    return buffer.getvalue(), extension
-
-
-_CHANGES: Mapping[str, tuple[Callable[[Image.Image], Image.Image], str, dict[str, Any]]] = {
-    "jpeg60": (lambda image: image, "jpg", {"format": "JPEG", "quality": 60}),
-    "half": (lambda image: image.resize((image.width // 2, image.height // 2)), "webp", {"format": "WEBP"}),
-    "mirrored": (ImageOps.mirror, "jpg", {"format": "JPEG", "quality": 90}),
-    "turned": (lambda image: image.transpose(Image.Transpose.ROTATE_90), "png", {"format": "PNG"}),
-    "grey": (ImageOps.grayscale, "jpg", {"format": "JPEG", "quality": 85}),
-    "brighter": (lambda image: ImageEnhance.Brightness(image).enhance(1.2), "jpg", {"format": "JPEG", "quality": 85}),
-    "framed": (lambda image: ImageOps.expand(image, 24, "white"), "jpg", {"format": "JPEG", "quality": 90}),
-}
+    change = CHANGES[edit]
+    return change.apply(_flat(picture.data), np.random.default_rng(0)), change.extension
 
 
 def _flat(data: bytes) -> Image.Image:

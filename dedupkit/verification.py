@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dedupkit.journey import Journey
-    from dedupkit.matching.proof import Candidates, Proven
+    from dedupkit.matching.proof import Candidates, Proven, Verifier
+    from dedupkit.matching.views import GeometryVerifier
 
 VERIFIED_KEY = b"dedupkit.verified"
 
 
-def verified(journey: Journey, candidates: pa.Table, *, for_decisions: bool) -> tuple[pa.Table, pa.Table]:
+def verified(
+    journey: Journey, candidates: pa.Table, *, for_decisions: bool, verifier: Verifier | None = None
+) -> tuple[pa.Table, pa.Table]:
     """Copies and look-alikes among candidate pairs.
 
     Parameters
@@ -37,6 +40,8 @@ def verified(journey: Journey, candidates: pa.Table, *, for_decisions: bool) -> 
         In the schema of `dedupkit.sample.PAIRS`.
     for_decisions : bool
         Also compare every member of a group with the one that would be kept.
+    verifier : Verifier, optional
+        Who is asked instead of a new `geometry`.
 
     Returns
     -------
@@ -52,23 +57,33 @@ def verified(journey: Journey, candidates: pa.Table, *, for_decisions: bool) -> 
 
     exact = pc.equal(candidates["tier"], Tier.EXACT.value)
     near = Candidates.of(candidates.filter(pc.invert(exact)))
-    proven = _proven(journey, near, for_decisions=for_decisions)
+    proven = _proven(journey, near, for_decisions=for_decisions, verifier=verifier)
     pairs = pa.concat_tables([candidates.filter(exact), proven.pairs])
     metadata = metadata | {VERIFIED_KEY: str(proven.verified)}
     return pairs.replace_schema_metadata(metadata), proven.look_alikes
 
 
-def _proven(journey: Journey, candidates: Candidates, *, for_decisions: bool) -> Proven:
+def _proven(journey: Journey, candidates: Candidates, *, for_decisions: bool, verifier: Verifier | None) -> Proven:
     from dedupkit.matching.proof import doubtful_positions, prove
-    from dedupkit.matching.views import GeometryVerifier, Views
 
     read, shards, matching = journey.tables.fingerprints, len(journey.shards), journey.recipe.matching
     positions = candidates.positions
     rank = None
     if for_decisions:
         rank = keeping.ranks(columns_of(read, shards, keeping.COLUMNS, positions), journey.recipe.keep)
-    views = Views(_views(journey, doubtful_positions(candidates, matching, rank)))
-    cosines = _Cosines(positions, columns_of(read, shards, ("position", "descriptor"), positions))
+    if verifier is None:
+        verifier = geometry(journey, positions, doubtful_positions(candidates, matching, rank))
+    proven = prove(candidates, matching, verifier, rank)
+    journey.observe(Progress("verified pairs", 1, 1, proven.verified))
+    return proven
+
+
+def geometry(journey: Journey, positions: NDArray[np.uint64], seen: NDArray[np.uint64]) -> GeometryVerifier:
+    """What answers for some positions, ascending, of which it looks at those `seen`."""
+    from dedupkit.matching.views import GeometryVerifier, Views
+
+    views = Views(_views(journey, seen))
+    descriptors = columns_of(journey.tables.fingerprints, len(journey.shards), ("position", "descriptor"), positions)
     asked = 0
 
     def told(pairs: int) -> None:
@@ -76,9 +91,7 @@ def _proven(journey: Journey, candidates: Candidates, *, for_decisions: bool) ->
         asked += pairs
         journey.observe(Progress("verified pairs", 0, 1, asked))
 
-    proven = prove(candidates, matching, GeometryVerifier(views, cosines, journey.engine.threads_a_task(1), told), rank)
-    journey.observe(Progress("verified pairs", 1, 1, asked))
-    return proven
+    return GeometryVerifier(views, _Cosines(positions, descriptors), journey.engine.threads_a_task(1), told)
 
 
 def _views(journey: Journey, positions: NDArray[np.uint64]) -> list[str]:

@@ -13,9 +13,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
-def in_order(
-    task: Callable[[Item], Outcome], items: Iterable[Item], threads: int
-) -> Iterator[tuple[Item, Outcome]]:
+def in_order(task: Callable[[Item], Outcome], items: Iterable[Item], threads: int) -> Iterator[tuple[Item, Outcome]]:
     """Run `task` on each item in so many threads; yields item and outcome in the order of the items.
 
     At most twice as many items as there are threads are read ahead.

@@ -118,7 +118,9 @@ class Proven:
     verified: int
 
 
-def doubtful_positions(candidates: Candidates, matching: Matching, rank: NDArray[np.int64] | None) -> NDArray[np.uint64]:
+def doubtful_positions(
+    candidates: Candidates, matching: Matching, rank: NDArray[np.int64] | None
+) -> NDArray[np.uint64]:
     """Pictures that `prove` may have to look at; parameters as there."""
     sure = candidates.sure(matching)
     label = components(len(candidates.positions), candidates.a[sure], candidates.b[sure])
@@ -302,7 +304,7 @@ class _Run:
 
     def result(self) -> Proven:
         """Pairs and look-alikes."""
-        a, b, accepted = self.verified()
+        a, b, _ = self.verified()
         sure = self.candidates.table.take(pa.array(self.sure))
         tables = [sure.set_column(sure.column_names.index("tier"), PAIRS.field("tier"), _tier(Tier.PERCEPTUAL, sure))]
         refused = []
@@ -341,8 +343,15 @@ class _Run:
         for name in ("inliers", "blocks", "agreement", "overlap", "score"):
             columns[name] = getattr(evidence, name)
         columns["transform"] = pa.FixedSizeListArray.from_arrays(pa.array(evidence.transform.reshape(-1)), 6)
-        return pa.table([pa.array(columns[field.name], field.type) if not isinstance(columns[field.name], pa.Array)
-                         else columns[field.name].cast(field.type) for field in PAIRS], schema=PAIRS)
+        return pa.table(
+            [
+                pa.array(columns[field.name], field.type)
+                if not isinstance(columns[field.name], pa.Array)
+                else columns[field.name].cast(field.type)
+                for field in PAIRS
+            ],
+            schema=PAIRS,
+        )
 
 
 def _tier(tier: Tier, table: pa.Table) -> pa.Array:

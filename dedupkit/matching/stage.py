@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from dedupkit.matching.descriptors import descriptor_rows
+from dedupkit.matching.gathered import gathering
 from dedupkit.matching.hamming import hamming_pairs
 from dedupkit.matching.radius import layout_of, max_hamming_bits
 from dedupkit.matching.turns import INVERSE, ORIENTATIONS, mirrored_distances
@@ -16,9 +17,11 @@ from dedupkit.sample import FINGERPRINTS, PAIRS, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from dedupkit.matching.gathered import Gathered
     from dedupkit.matching.hamming import HammingPairs
     from dedupkit.matching.turns import HashLayout
     from dedupkit.recipe import Matching
@@ -28,6 +31,7 @@ RADIUS_KEY = b"dedupkit.max_hamming_bits"
 CAPPED_KEY = b"dedupkit.capped_neighbours"
 RECALL_KEY = b"dedupkit.neighbour_recall"
 _MIN_DESCRIBED_ENTROPY = 0.2  # bits of 5
+_COSINES = 1 << 15  # computed at a time
 COLUMNS = (
     "position", "sha256", "fault",
     "phash", "pdq", "pdq_quality", "luminance_entropy",
@@ -81,7 +85,7 @@ class Fingerprints:
     descriptors: NDArray[np.float16]
 
 
-def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> pa.Table:
+def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1, scratch: Path | None = None) -> pa.Table:
     """Find all pairs that may be copies.
 
     Parameters
@@ -93,6 +97,8 @@ def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> p
         When two samples are a pair.
     threads : int
         Threads that search.
+    scratch : Path, optional
+        Folder for files that are removed at the end; None keeps all descriptors in memory.
 
     Returns
     -------
@@ -102,7 +108,11 @@ def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> p
         with the first of the same bytes; in tiers ``perceptual`` and ``descriptor`` only those first ones are
         compared, so that a picture that stands 5,000 times costs one row each, not 12 million.
     """
-    prints = load(tables, matching)
+    with gathering(scratch) as descriptors:
+        return _match(load(tables, matching, descriptors), matching, threads, scratch)
+
+
+def _match(prints: Fingerprints, matching: Matching, threads: int, scratch: Path | None) -> pa.Table:
     first = first_of_equals(prints.digests)
     copies = np.flatnonzero(first != np.arange(len(first)))
     copies = copies[np.argsort(first[copies], kind="stable")]
@@ -112,28 +122,44 @@ def match(tables: Iterable[pa.Table], matching: Matching, threads: int = 1) -> p
     near = _perceptual(prints, distinct, matching, radius, threads)
     metadata = {RADIUS_KEY: str(radius)}
     if prints.descriptors.shape[1]:
-        near, facts = _with_neighbours(near, prints, distinct, matching, threads)
+        near, facts = _with_neighbours(near, prints, distinct, matching, threads, scratch)
         metadata |= facts
     return pa.concat_tables([exact, near]).replace_schema_metadata(metadata)
 
 
 def _with_neighbours(
-    near: pa.Table, prints: Fingerprints, distinct: NDArray[np.int64], matching: Matching, threads: int
+    near: pa.Table,
+    prints: Fingerprints,
+    distinct: NDArray[np.int64],
+    matching: Matching,
+    threads: int,
+    scratch: Path | None,
 ) -> tuple[pa.Table, dict[bytes, str]]:
     """Pairs of near hashes, with their cosines, and of near descriptors."""
     from dedupkit.matching.neighbours import neighbour_pairs
 
-    rows = prints.descriptors[distinct]
-    rows[~_worth_describing(prints)[distinct]] = 0
-    found = neighbour_pairs(rows, matching.min_cosine, max_neighbours=matching.max_neighbours, threads=threads)
-    a, b = (np.searchsorted(prints.positions[distinct], near[end].to_numpy()) for end in ("a", "b"))
-    cosine = np.einsum("nd,nd->n", rows[a].astype(np.float32), rows[b].astype(np.float32))
-    near = near.set_column(PAIRS.get_field_index("cosine"), PAIRS.field("cosine"), pa.array(cosine))
+    rows, compared = prints.descriptors, np.zeros(len(prints.positions), dtype=bool)
+    compared[distinct] = _worth_describing(prints)[distinct]
+    rows[~compared] = 0
+    found = neighbour_pairs(
+        rows, matching.min_cosine, max_neighbours=matching.max_neighbours, threads=threads, work=scratch
+    )
+    a, b = (np.searchsorted(prints.positions, near[end].to_numpy()) for end in ("a", "b"))
+    cosine = pa.array(_cosines(rows, a, b))
+    near = near.set_column(PAIRS.get_field_index("cosine"), PAIRS.field("cosine"), cosine)
     new = ~np.isin(found.a * len(rows) + found.b, a * len(rows) + b)
-    ends = (prints.positions[distinct[end[new]]] for end in (found.a, found.b))
+    ends = (prints.positions[end[new]] for end in (found.a, found.b))
     neighbours = _table(*ends, Tier.DESCRIPTOR, cosine=found.cosine[new])
     facts = {CAPPED_KEY: str(len(found.capped)), RECALL_KEY: "" if found.recall is None else f"{found.recall:.4f}"}
     return pa.concat_tables([near, neighbours]).sort_by([("a", "ascending"), ("b", "ascending")]), facts
+
+
+def _cosines(rows: NDArray[np.float16], a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float32]:
+    cosine = np.empty(len(a), np.float32)
+    for start in range(0, len(a), _COSINES):
+        part = slice(start, start + _COSINES)
+        cosine[part] = np.einsum("nd,nd->n", rows[a[part]].astype(np.float32), rows[b[part]].astype(np.float32))
+    return cosine
 
 
 def _worth_describing(prints: Fingerprints) -> NDArray[np.bool_]:
@@ -142,10 +168,14 @@ def _worth_describing(prints: Fingerprints) -> NDArray[np.bool_]:
     return np.asarray(inside >= _MIN_DESCRIBED_ENTROPY)
 
 
-def load(tables: Iterable[pa.Table], matching: Matching) -> Fingerprints:
+def load(tables: Iterable[pa.Table], matching: Matching, descriptors: Gathered) -> Fingerprints:
     """Collect the fingerprints of all samples that have no fault."""
     layout = layout_of(matching)
-    parts = [_load_one(table, matching, layout) for table in tables]
+    parts = []
+    for table in tables:
+        part = _load_one(table, matching, layout)
+        descriptors.add(part.descriptors)
+        parts.append(replace(part, descriptors=part.descriptors[:0]))
     if not parts:
         parts = [_load_one(FINGERPRINTS.empty_table(), matching, layout)]
     return Fingerprints(
@@ -153,14 +183,8 @@ def load(tables: Iterable[pa.Table], matching: Matching) -> Fingerprints:
         np.concatenate([part.digests for part in parts]),
         _joined([part.whole for part in parts]),
         _joined([part.trimmed for part in parts]),
-        _joined_descriptors([part.descriptors for part in parts]),
+        descriptors.matrix(),
     )
-
-
-def _joined_descriptors(parts: list[NDArray[np.float16]]) -> NDArray[np.float16]:
-    """One matrix; parts that hold no descriptor at all have no dimensions of their own."""
-    dimensions = max(part.shape[1] for part in parts)
-    return np.concatenate([part if part.size else np.zeros((len(part), dimensions), np.float16) for part in parts])
 
 
 def _load_one(table: pa.Table, matching: Matching, layout: HashLayout) -> Fingerprints:
@@ -293,9 +317,7 @@ def _table(
     columns = {"a": a, "b": b, "tier": pa.repeat(tier.value, len(a)), "hamming_bits": bits}
     columns |= {"orientation": orientation, "trimmed": trimmed, "cosine": cosine}
     arrays = [
-        pa.nulls(len(a), field.type)
-        if columns.get(field.name) is None
-        else pa.array(columns[field.name], field.type)
+        pa.nulls(len(a), field.type) if columns.get(field.name) is None else pa.array(columns[field.name], field.type)
         for field in PAIRS
     ]
     return pa.Table.from_arrays(arrays, schema=PAIRS)

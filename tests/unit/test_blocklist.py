@@ -59,7 +59,7 @@ def test_keys_urls_and_digests_block_what_equals_them(tmp_path: Path) -> None:
         assert fault is not None
         assert fault.reason is Reason.BLOCKED
         assert name in fault.detail
-        assert blocker.fault(key="K", url="https://a/2", sha256=bytes(32)) is None
+        assert blocker.fault(key="K", url="https://a/2", sha256=b"x" * 32) is None
 
 
 def test_a_column_of_parquet_will_do(tmp_path: Path) -> None:
