@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dedupkit._version import __version__
 
 if TYPE_CHECKING:
+    from dedupkit.calibration.result import Calibration
+    from dedupkit.calibration.run import calibrate
     from dedupkit.cleaning import Result, clean
     from dedupkit.errors import DedupkitError, RunError, UsageError
     from dedupkit.found import Found, find_duplicates
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Action": "dedupkit.sample",
+    "Calibration": "dedupkit.calibration.result",
     "DedupkitError": "dedupkit.errors",
     "Found": "dedupkit.found",
     "Reason": "dedupkit.sample",
@@ -28,12 +31,14 @@ _PUBLIC = {
     "RunError": "dedupkit.errors",
     "Sample": "dedupkit.sample",
     "UsageError": "dedupkit.errors",
+    "calibrate": "dedupkit.calibration.run",
     "clean": "dedupkit.cleaning",
     "find_duplicates": "dedupkit.found",
 }
 
 __all__ = [
     "Action",
+    "Calibration",
     "DedupkitError",
     "Found",
     "Reason",
@@ -43,6 +48,7 @@ __all__ = [
     "Sample",
     "UsageError",
     "__version__",
+    "calibrate",
     "clean",
     "find_duplicates",
 ]

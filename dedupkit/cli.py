@@ -174,6 +174,54 @@ def find(
 
 
 @app.command()
+def calibrate(
+    source: _Source,
+    recipe: _RecipeFile = None,
+    preset: _Preset = None,
+    engine: _Engine = "local",
+    workers: _Workers = None,
+    image_column: _ImageColumn = None,
+    key_column: _KeyColumn = None,
+    samples: Annotated[int, typer.Option(help="How many pictures to plant copies of.")] = 200,
+    edits: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="Which edits to plant; left out, all there are.")
+    ] = None,
+    precision: Annotated[
+        float, typer.Option(help="Least share of right pairs at the limits that are proposed.")
+    ] = 0.999,
+    seed: Annotated[int, typer.Option(help="Which pictures are drawn.")] = 0,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help="Write all that was measured here; - for stdout.")
+    ] = None,
+) -> None:
+    """Plant edited copies in a sample of SOURCE and measure what is found; SOURCE itself is not changed."""
+    from dedupkit.calibration.run import calibrate as run
+
+    with _shown_progress() as progress:
+        columns = {"image_column": image_column, "key_column": key_column}
+        chosen = _recipe(recipe, {"preset": preset, "source": columns})
+        _check_engine(engine)
+        if json_file not in (None, "-"):
+            _check_writable(Path(str(json_file)))
+        found = run(
+            source,
+            recipe=chosen,
+            samples=samples,
+            edits=None if edits is None else [name.strip() for name in edits.split(",") if name.strip()],
+            wanted_precision=precision,
+            seed=seed,
+            workers=workers,
+            progress=progress,
+        )
+    if json_file == "-":
+        _print_json(found.to_json())
+        return
+    if json_file is not None:
+        Path(json_file).write_text(json.dumps(found.to_json(), ensure_ascii=False) + "\n", encoding="utf-8")
+    typer.echo(found.text())
+
+
+@app.command()
 def demo(
     directory: Annotated[str, typer.Argument(help="Folder for the demo's shards and output.")] = "demo",
 ) -> None:

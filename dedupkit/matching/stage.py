@@ -148,8 +148,8 @@ def _with_neighbours(
     cosine = pa.array(_cosines(rows, a, b))
     near = near.set_column(PAIRS.get_field_index("cosine"), PAIRS.field("cosine"), cosine)
     new = ~np.isin(found.a * len(rows) + found.b, a * len(rows) + b)
-    ends = (prints.positions[end[new]] for end in (found.a, found.b))
-    neighbours = _table(*ends, Tier.DESCRIPTOR, cosine=found.cosine[new])
+    first, second = (prints.positions[end[new]] for end in (found.a, found.b))
+    neighbours = _table(first, second, Tier.DESCRIPTOR, cosine=found.cosine[new])
     facts = {CAPPED_KEY: str(len(found.capped)), RECALL_KEY: "" if found.recall is None else f"{found.recall:.4f}"}
     return pa.concat_tables([near, neighbours]).sort_by([("a", "ascending"), ("b", "ascending")]), facts
 

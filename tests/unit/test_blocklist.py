@@ -54,7 +54,9 @@ def test_a_domain_blocks_what_lies_below_it(url: str, blocked: bool, tmp_path: P
 def test_keys_urls_and_digests_block_what_equals_them(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"x")
     for name, entry in (("keys", "k"), ("urls", "https://a/1"), ("sha256", digest.hexdigest().upper())):
-        blocker = Blocker.of(Blocklist(**{name: listed(tmp_path, "other" if name != "sha256" else "0" * 64, entry)}))
+        blocker = Blocker.of(
+            Blocklist.model_validate({name: listed(tmp_path, "other" if name != "sha256" else "0" * 64, entry)})
+        )
         fault = blocker.fault(key="k", url="https://a/1", sha256=digest.digest())
         assert fault is not None
         assert fault.reason is Reason.BLOCKED
@@ -81,7 +83,7 @@ def test_near_pdq_hashes_are_blocked_and_others_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "entry"), [("sha256", "abc"), ("md5", "0" * 64), ("pdq", "z" * 64)])
 def test_what_is_no_hash_is_named(kind: str, entry: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"entry 1 of list.txt is no {kind}"):
-        Blocker.of(Blocklist(**{kind: listed(tmp_path, entry)}))
+        Blocker.of(Blocklist.model_validate({kind: listed(tmp_path, entry)}))
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:

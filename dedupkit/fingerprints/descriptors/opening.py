@@ -47,8 +47,8 @@ def open_describer(name: str) -> Describer:
 
     Examples
     --------
-    >>> open_describer("dedupkit").side
-    128
+    >>> open_describer("dedupkit").dimensions
+    256
     """
     with _opening:  # threads that ask at the same time shall not load it twice
         return _opened(name)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from dedupkit.errors import UsageError
 from dedupkit.fingerprints.descriptors.base import unit_rows
@@ -31,18 +30,35 @@ class TorchDescriber:
     name : str
         Package, its version and the model: part of the identity.
     model : torch.nn.Module
-        Takes float32 of shape (n, 3, side, side).
+        The network.
     side : int
         Width and height of the pictures.
     scaling : Scaling
         What pixels have to be scaled to.
     crop : int
         Pixels that are cut off at each side before the network sees the picture.
+    rows : callable, optional
+        From model and pixels, float32 of shape (n, 3, side, side), to rows; None calls the model.
+
+    Raises
+    ------
+    UsageError
+        The network takes no pictures of that side, or gives something else than rows.
     """
 
-    def __init__(self, name: str, model: Any, side: int, scaling: Scaling, crop: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        side: int,
+        scaling: Scaling,
+        crop: int = 0,
+        rows: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
+        import torch
+
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._name, self._model = name, model.to(self._device).eval()
+        self._name, self._model, self._rows = name, model.to(self._device).eval(), rows
         self.side, self._scaling, self._crop = side, scaling, crop
         try:
             self.dimensions = int(self.describe(np.zeros((1, side, side, 3), np.uint8)).shape[1])
@@ -52,6 +68,8 @@ class TorchDescriber:
     @cached_property
     def identity(self) -> str:
         """Digest of the weights with the name; takes a second for a gigabyte."""
+        import torch
+
         digest = hashlib.sha256(f"{self._name} {self.side} {self._crop} {self._scaling}".encode())
         for name, tensor in sorted(self._model.state_dict().items()):
             digest.update(name.encode())
@@ -60,10 +78,12 @@ class TorchDescriber:
 
     def describe(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Rows of length 1, one a picture."""
+        import torch
+
         inner = slice(self._crop, self.side - self._crop)
         given = torch.from_numpy(self._scaling(pictures[:, inner, inner])).to(self._device)
         with torch.inference_mode():
-            rows = self._model(given)
+            rows = self._model(given) if self._rows is None else self._rows(self._model, given)
         if rows.ndim != 2:
             raise ValueError(f"its output has shape {tuple(rows.shape)}")
         return unit_rows(rows.float().cpu().numpy())
@@ -124,18 +144,34 @@ def clip_describer(name: str) -> TorchDescriber:
     Raises
     ------
     UsageError
-        transformers is missing, or the model cannot be had.
+        transformers is missing, or the model cannot be had, or weights are missing from it.
     """
     shown = f"clip:{name}"
     transformers = imported("transformers", "torch", shown)
-    model = _loaded(shown, lambda: transformers.CLIPVisionModelWithProjection.from_pretrained(name))
+
+    def made() -> Any:
+        config = transformers.AutoConfig.from_pretrained(name)
+        kinds = {"clip": transformers.CLIPModel, "clip_vision_model": transformers.CLIPVisionModelWithProjection}
+        if config.model_type not in kinds:
+            raise ValueError(f"it is a model of type {config.model_type}, not clip")
+        model, told = kinds[config.model_type].from_pretrained(name, output_loading_info=True)
+        if lacks := [*told["missing_keys"], *told["mismatched_keys"]]:  # transformers would make them up by chance
+            raise ValueError(f"it lacks weights such as {lacks[0]}")
+        return model
+
+    model = _loaded(shown, made)
+    vision = getattr(model.config, "vision_config", model.config)
     try:
         said = transformers.CLIPImageProcessor.from_pretrained(name)
         scaling = Scaling(tuple(said.image_mean), tuple(said.image_std))
     except OSError:  # saved without its processor
         scaling = SCALINGS["clip"]
-    version = f"transformers {transformers.__version__} {name}"
-    return TorchDescriber(version, _ImageHalf(model), int(model.config.image_size), scaling)
+    version = f"transformers {transformers.__version__} {Path(name).name}"
+    return TorchDescriber(version, model, int(vision.image_size), scaling, rows=_clip_rows)
+
+
+def _clip_rows(model: Any, pixels: Any) -> Any:
+    return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
 
 
 def imagededup_describer() -> TorchDescriber:
@@ -149,17 +185,6 @@ def imagededup_describer() -> TorchDescriber:
     models = imported("imagededup.utils.models", "imagededup", "imagededup")
     model = _loaded("imagededup", models.MobilenetV3)
     return TorchDescriber(f"imagededup {models.MobilenetV3.name}", model, 256, SCALINGS["imagenet"], crop=16)
-
-
-class _ImageHalf(torch.nn.Module):
-    """A CLIP model as a function from pixels to embeddings."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixels: Any) -> Any:
-        return self.model(pixel_values=pixels).image_embeds
 
 
 def _loaded(shown: str, make: Callable[[], Any]) -> Any:
@@ -183,11 +208,15 @@ def _file(shown: str, path: str) -> str:
 def _state_dict(path: str) -> Any:
     if path.endswith(".safetensors"):
         return imported("safetensors.torch", "torch", path).load_file(path)
+    import torch
+
     return torch.load(path, map_location="cpu", weights_only=True)  # no pickled code is run
 
 
 def _without_head(shown: str, model: Any) -> Any:
     """The model with its classifier's last layer taken out."""
+    import torch
+
     for name in _HEADS:
         head = getattr(model, name, None)
         if isinstance(head, torch.nn.Linear):

@@ -19,7 +19,7 @@ def write_mean_of_channels(
 
     `extra_outputs` are of shape (n, 3, 1, 1).  Of uint8 the input is (n, side, side, 3) and the output its means too.
     """
-    outputs = [(name, (shape[0], 3, 1, 1)) for name in extra_outputs]
+    outputs: list[tuple[str, Sequence[Dim]]] = [(name, (shape[0], 3, 1, 1)) for name in extra_outputs]
     outputs.insert(0 if rows_first else len(outputs), ("rows", (shape[0], 3)))
     kind_out = FLOAT if kind == UINT8 else kind
     nodes = []

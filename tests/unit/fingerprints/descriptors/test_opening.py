@@ -26,11 +26,11 @@ def pictures(count: int, side: int) -> NDArray[np.uint8]:
 
 
 def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def means(given: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return given.reshape(len(given), -1, 3).mean(axis=1) / 255
+    return np.asarray(given.reshape(len(given), -1, 3).mean(axis=1) / 255)
 
 
 def test_uint8_pictures_go_in_as_they_are(tmp_path: Path) -> None:

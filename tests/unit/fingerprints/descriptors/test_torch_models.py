@@ -105,6 +105,19 @@ def test_clip_gives_image_embeddings_of_a_saved_model(tmp_path: Path) -> None:
     np.testing.assert_allclose(describer.describe(given), by_torchvision(Images(), given, **scaling), atol=1e-5)
 
 
+def test_a_clip_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.CLIPVisionConfig(**sizes, image_size=32, patch_size=16, projection_dim=8)
+    transformers.CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "clip")
+    assert open_describer(f"clip:{tmp_path}/clip").dimensions == 8
+    config.projection_dim = 16
+    config.save_pretrained(tmp_path / "clip")
+    (tmp_path / "clip").rename(tmp_path / "other")
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        open_describer(f"clip:{tmp_path}/other")
+
+
 def test_imagededups_network_gives_its_own_encodings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("imagededup")
     import torchvision
