@@ -69,8 +69,9 @@ class Fingerprints(_Part):
     max_frame_range : int
         Largest spread, in levels of 0-255, of a row or column that still counts as part of a uniform frame.
     descriptor : str
-        The network that describes pictures: "dedupkit" (bundled), "none", or the path of an ONNX file that takes
-        uint8 pictures of shape (n, side, side, 3).  "auto" is "none" in the preset fast, else "dedupkit".
+        The network that describes pictures: "dedupkit" (bundled), "none", "sscd", "sscd-distilled", "imagededup", the
+        path of an ONNX file, "timm:NAME", "torchvision:NAME" or "clip:NAME"; see docs/descriptors.md.  "given" takes
+        the embeddings of a list.  "auto" is "none" in the preset fast, else "given" of a list and "dedupkit" of images.
     """
 
     draft: bool = True

@@ -106,7 +106,7 @@ def _best(outcomes: Sequence[Outcome], own: Matching, wanted_precision: float) -
     """
 
     def moved(outcome: Outcome) -> float:
-        return sum(abs(getattr(outcome.matching, name) / (getattr(own, name) or 1) - 1) for name in LIMITS)
+        return sum(abs(float(getattr(outcome.matching, name)) / (getattr(own, name) or 1) - 1) for name in LIMITS)
 
     fitting = [outcome for outcome in outcomes if _fits(outcome, wanted_precision)]
     if not fitting:

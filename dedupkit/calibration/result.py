@@ -127,7 +127,7 @@ class Calibration:
 
         table = Table("edit", *(_right(name) for name in ("planted", "found", "recall", "95 %", "false pairs")))
         for row in self.recall.to_pylist():
-            share = f"{row['recall']:.3f}", _interval(row["low"], row["high"])
+            share = _number(row["recall"], 3), _interval(row["low"], row["high"])
             table.add_row(row["edit"], f"{row['planted']}", f"{row['found']}", *share, f"{row['false_pairs']}")
         return table
 
@@ -151,14 +151,15 @@ class Calibration:
         for row in self.thresholds.to_pylist():
             mark = "proposed" if row["proposed"] else "recipe" if row["recipe"] else ""
             mark = "recipe, proposed" if row["recipe"] and row["proposed"] else mark
-            shares = (f"{row[name]:.4f}" for name in ("recall", "precision"))
+            shares = (_number(row[name], 4) for name in ("recall", "precision"))
             table.add_row(*(f"{row[name]:g}" for name in names), *shares, f"{row['false_pairs']}", mark)
         return table
 
     def _advice(self) -> str:
         wanted = f"precision {self.wanted_precision:g}"
         if self.proposed is None:
-            return f"no limits tried reach {wanted}; the best have {pc.max(self.thresholds['precision']).as_py():.4f}"
+            best = pc.max(self.thresholds["precision"]).as_py()
+            return f"no limits tried reach {wanted}; the best have {_number(best, 4)}"
         row = self.thresholds.filter(self.thresholds["proposed"]).to_pylist()[0]
         lines = [f"of the limits that reach {wanted} these find most, or as good as most: recall {row['recall']:.4f}"]
         if row["precision_low"] < self.wanted_precision:
@@ -175,6 +176,10 @@ def _right(name: str) -> Any:
 
 def _interval(low: float, high: float) -> str:
     return f"{low:.3f} to {high:.3f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _percent(share: float) -> str:

@@ -187,7 +187,7 @@ def _recall_table(edits: Sequence[str], outcome: Outcome) -> pa.Table:
             "edit": pa.array(edits, pa.string()),
             "planted": [share.of for share in shares],
             "found": [share.hits for share in shares],
-            "recall": [share.share for share in shares],
+            "recall": pa.array([share.share if share.of else None for share in shares], pa.float64()),
             "low": [share.low for share in shares],
             "high": [share.high for share in shares],
             "false_pairs": outcome.false_pairs.sum(axis=1),
@@ -202,12 +202,12 @@ def _thresholds(tried: Tried, described: bool, wanted_precision: float) -> pa.Ta
         recall, precision = outcome.recall, outcome.precision
         row: dict[str, Any] = {name: limits.get(name) for name in LIMITS}
         for name, share in (("recall", recall), ("precision", precision)):
-            row |= {name: share.share, f"{name}_low": share.low, f"{name}_high": share.high}
+            row |= {name: share.share if share.of else None, f"{name}_low": share.low, f"{name}_high": share.high}
         row["false_pairs"] = precision.of - precision.hits
         row["meets"] = precision.of > 0 and precision.share >= wanted_precision
         row |= {"recipe": outcome is tried.recipe, "proposed": outcome is tried.proposed}
         rows.append(row)
-    types = {"max_hamming_bits": pa.int64(), "min_cosine": pa.float64(), "min_score": pa.float64()}
+    types = dict.fromkeys(("min_cosine", "min_score", "recall", "precision"), pa.float64())
     return pa.table({name: pa.array([row[name] for row in rows], types.get(name)) for name in rows[0]})
 
 

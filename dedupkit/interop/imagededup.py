@@ -125,6 +125,10 @@ def to_duplicates(
     ------
     UsageError
         Not all files are known.
+
+    Notes
+    -----
+    A group of n files is n (n - 1) entries.
     """
     near = _direct(found) if isinstance(found, FoundInEncodings) else _through_groups(found)
     names = _all_files(found, files)
@@ -146,7 +150,8 @@ def _check(of_hashes: bool, max_hamming_bits: int | None, min_cosine: float | No
         raise UsageError("max_hamming_bits is of hashes, and these encodings are vectors; give min_cosine")
     if max_hamming_bits is not None and not 0 <= max_hamming_bits <= _WIDEST_BITS:
         raise UsageError(
-            f"max_hamming_bits must be in [0, {_WIDEST_BITS}], got {max_hamming_bits}; wider radii match unrelated images"
+            f"max_hamming_bits must be in [0, {_WIDEST_BITS}], got {max_hamming_bits}; wider radii match unrelated "
+            "images"
         )
     if min_cosine is not None and not 0 < min_cosine <= 1:
         raise UsageError(f"min_cosine must be in (0, 1], got {min_cosine}; imagededup's default is 0.9")
@@ -260,7 +265,7 @@ def _direct(found: Found) -> dict[str, dict[str, float]]:
 
 
 def _through_groups(found: Found) -> dict[str, dict[str, float]]:
-    """Joining pairs from the strongest on, each that joins two parts of a group is the weakest between their members."""
+    """Pairs join the parts of a group from the strongest on: each is the weakest between the parts that it joins."""
     near: dict[str, dict[str, float]] = defaultdict(dict)
     part: dict[str, list[str]] = {}
     numbers = _numbers(found)

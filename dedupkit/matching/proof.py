@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from dedupkit.recipe import Matching
 
-_TRIES = 2  # pairs of two groups that are verified before the groups count as different
-_OTHERS = 6  # refusals after which a group is asked about no more
-_SPARE_OTHERS = 4  # some of the nearest will have joined by then
+_TRIES = (3, 2, 1, 1, 1)  # pairs of a group with its nearest other group, with the next one ... that are verified
+_REFUSALS = 4  # after which a group is asked about no more
 _STAR_ROUNDS = 16
 
 
@@ -146,8 +145,7 @@ def doubtful_positions(
 def worth_asking(candidates: Candidates, label: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of each group the nearest few pairs with each of the nearest few other groups; pair numbers, nearest first.
 
-    A copy is nearly always nearest to its own kind: on 7,500 photos and edits, to none but two in a thousand were more
-    than four others nearer.
+    A copy is nearly always nearest to its own kind: of 7,500 photos and edits, none was nearer to another photo.
     """
     order = candidates.order()
     order = order[label[candidates.a[order]] != label[candidates.b[order]]]
@@ -160,11 +158,10 @@ def worth_asking(candidates: Candidates, label: NDArray[np.int64]) -> NDArray[np
     nearest = place[new_pair]  # of each two groups
     by_group = np.lexsort((nearest, group[new_pair]))
     of_group = group[new_pair][by_group]
-    near = np.empty(len(nearest), dtype=bool)
-    near[by_group] = _place_in_run(of_group) < _OTHERS + _SPARE_OTHERS
+    tries = np.zeros(len(nearest), dtype=np.int64)
+    tries[by_group] = np.array([*_TRIES, 0])[np.minimum(_place_in_run(of_group), len(_TRIES))]
     pair = np.cumsum(new_pair) - 1
-    wanted = near[pair] & (_place_in_run(pair) < _TRIES)
-    return order[np.unique(place[wanted])]
+    return order[np.unique(place[_place_in_run(pair) < tries[pair]])]
 
 
 def _place_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -246,10 +243,10 @@ class _Run:
         while True:
             ends = self.candidates.a[rows], self.candidates.b[rows]
             known, counts = np.unique(_pair_keys(self.label, *self.ends(refused)), return_counts=True)
-            hopeless = np.isin(_pair_keys(self.label, *ends), known[counts >= _TRIES])
+            hopeless = np.isin(_pair_keys(self.label, *ends), known[counts >= _TRIES[0]])
             rows = rows[(self.label[ends[0]] != self.label[ends[1]]) & ~hopeless]
             asking = np.concatenate([group[end] for end in self.ends(rows)])
-            patient = refusals[asking] < _OTHERS
+            patient = refusals[asking] < _REFUSALS
             batch = np.unique(asking[patient], return_index=True)[1]
             batch = np.unique(np.tile(np.arange(len(rows)), 2)[patient][batch])
             if not len(batch):

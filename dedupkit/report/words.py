@@ -16,8 +16,8 @@ REASONS = {
     Reason.EXACT_DUPLICATE: ("Exact copy", "the bytes of a kept sample, or its URL where there are no images yet"),
     Reason.PERCEPTUAL_DUPLICATE: ("Near copy", "shows the same picture as a kept sample"),
     Reason.GEOMETRIC_DUPLICATE: ("Edited copy", "lies over a kept sample: cropped, turned, framed or written over"),
-    Reason.LOOK_ALIKE: ("Look-alike", "no copy, but very like a kept sample; the recipe drops those too"),
     Reason.DESCRIPTOR_DUPLICATE: ("Near by embedding", "its embedding is nearly that of a kept sample"),
+    Reason.LOOK_ALIKE: ("Look-alike", "no copy, but very like a kept sample; the recipe drops those too"),
     Reason.BLOCKED: ("Blocked", "stands on the recipe's blocklist"),
     Reason.MISSING_IMAGE: ("Image missing", "a caption or metadata without an image"),
     Reason.EMPTY_IMAGE: ("Image empty", "no bytes"),
@@ -36,8 +36,8 @@ NOTES = {
     Note.METADATA_MISSING: "have no metadata",
     Note.METADATA_INVALID: "have metadata that could not be read",
     Note.KEY_RENAMED: "had the key of another sample and got the shard's name in front",
-    Note.EMBEDDING_MISSING: "have no embedding, or none of the usual length; only their hashes were compared",
     Note.ANIMATED: "are animations, judged by their first frame",
+    Note.EMBEDDING_MISSING: "have no embedding, or none of the usual length; only their hashes were compared",
 }
 
 _TRIMMED = {"this": "frame trimmed", "kept": "frame of the kept one trimmed", "both": "frames trimmed"}

@@ -93,7 +93,6 @@ def _opened(path: str | os.PathLike[str]) -> tuple[Any, str]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # dedupkit's own threads share the cores
-    options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     try:
         weights = Path(path).read_bytes()

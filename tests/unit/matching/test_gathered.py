@@ -45,7 +45,8 @@ def test_without_descriptors_there_are_no_dimensions(in_file: bool, tmp_path: Pa
 
 
 def test_parts_of_different_length_are_refused(tmp_path: Path) -> None:
-    with gathering(tmp_path) as gathered, pytest.raises(UsageError, match="same length, got 3 and 5 numbers"):
-        for part in (PARTS[1], np.ones((1, 5), np.float16)):
-            gathered.add(part)
+    with gathering(tmp_path) as gathered:
+        gathered.add(PARTS[1])
+        with pytest.raises(UsageError, match="same length, got 3 and 5 numbers"):
+            gathered.add(np.ones((1, 5), np.float16))
     assert not list(tmp_path.iterdir())
