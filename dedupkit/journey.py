@@ -181,6 +181,7 @@ class Journey:
             scratch = Path(self.work.path("scratch"))
             found = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1), scratch)
             make_part(stage, _table_writer(found), part)
+        self.work.remove("scratch")  # and what a killed run left there
         self.observe(Progress("candidates", 1, 1, 0))
         return read_table(stage, part.name)
 

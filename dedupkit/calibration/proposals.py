@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dedupkit.matching.radius import layout_of
-from dedupkit.matching.turns import PDQ
+from dedupkit.matching.radius import MAX_CHANCE_PAIRS, chance_pairs, layout_of
 from dedupkit.parts import Progress
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def limits_of(matching: Matching, *, described: bool) -> dict[str, float | int]:
     return {name: getattr(matching, name) for name in names}
 
 
-def try_limits(bench: Bench, recipe: Recipe, wanted_precision: float, observe: Observer) -> Tried:
+def try_limits(bench: Bench, recipe: Recipe, set_samples: int, wanted_precision: float, observe: Observer) -> Tried:
     """Try one limit after the other, each with the best found so far of those before it.
 
     Parameters
@@ -59,12 +58,14 @@ def try_limits(bench: Bench, recipe: Recipe, wanted_precision: float, observe: O
         What they are tried on.
     recipe : Recipe
         Where to begin, with a number as radius.
+    set_samples : int
+        Samples in the set: radii at which chance alone would make pairs there are not tried.
     wanted_precision : float
         Least share of right pairs of what is proposed.
     observe : callable
         Told of each trial.
     """
-    grid = _grid(recipe)
+    grid = _grid(recipe, set_samples)
     total, tried = sum(len(values) - 1 for values in grid.values()) + 1, {}
 
     def outcome_of(matching: Matching) -> Outcome:
@@ -82,13 +83,18 @@ def try_limits(bench: Bench, recipe: Recipe, wanted_precision: float, observe: O
     return Tried(own, tuple(tried.values()), best if _fits(best, wanted_precision) else None)
 
 
-def _grid(recipe: Recipe) -> Mapping[str, Sequence[Any]]:
+def _grid(recipe: Recipe, set_samples: int) -> Mapping[str, Sequence[Any]]:
     """Values of each limit, the recipe's own among them; what decides most comes first."""
-    matching = recipe.matching
+    matching, layout = recipe.matching, layout_of(recipe.matching)
+    radii = (
+        radius
+        for radius in _RADII[matching.hash]
+        if chance_pairs(layout, radius, set_samples, turned=matching.turned) <= MAX_CHANCE_PAIRS
+    )
     values: dict[str, tuple[Any, ...]] = {
         "min_score": _SCORES,
         "min_cosine": _PROVEN_COSINES if matching.verify == "geometry" else _BARE_COSINES,
-        "max_hamming_bits": _RADII["pdq" if layout_of(matching) == PDQ else "phash"],
+        "max_hamming_bits": tuple(radii),
     }
     own = limits_of(matching, described=bool(recipe.descriptor))
     return {name: sorted({own[name], *tries}) for name, tries in values.items() if name in own}

@@ -165,7 +165,14 @@ class Calibration:
         if row["precision_low"] < self.wanted_precision:
             low = f"{row['precision_low']:.4f}"
             lines.append(f"{self.samples} pictures cannot prove it: it may be as low as {low}; --samples draws more")
+        if self._is_looser(row):
+            lines.append("looser than the recipe's: a whole set holds more that is alike than a sample of it")
         return "\n".join([*lines, "", self.toml])
+
+    def _is_looser(self, row: Mapping[str, Any]) -> bool:
+        own = self.thresholds.filter(self.thresholds["recipe"]).to_pylist()[0]
+        floors = [name for name in ("min_cosine", "min_score") if row[name] is not None]
+        return row["max_hamming_bits"] > own["max_hamming_bits"] or any(row[name] < own[name] for name in floors)
 
 
 def _right(name: str) -> Any:

@@ -117,7 +117,7 @@ def calibrate(
         journey = Journey(spooled, fitting, work.below("work"), engine, observe, with_fields=False)
         journey.fingerprint()
         bench = Bench(journey, [edit.name for edit in planted], len(drawn.samples))
-        tried = try_limits(bench, fitting, wanted_precision, observe)
+        tried = try_limits(bench, fitting, drawn.set_samples, wanted_precision, observe)
         return _result(bench, tried, drawn, dict(skipped), wanted_precision, seed)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 import dedupkit
 from dedupkit.edits import EDITS
 from dedupkit.errors import UsageError
+from dedupkit.matching.radius import max_hamming_bits
 from dedupkit.recipe import Blocklist, Matching, Recipe, SourceOptions
 from tests.conftest import draw_picture
 from tests.integration.conftest import encoded
@@ -62,7 +63,7 @@ def test_hashes_find_reencoded_and_mirrored_copies_and_miss_crops(fast: dedupkit
 
 
 def test_geometry_finds_what_hashes_miss(fast: dedupkit.Calibration, thorough: dedupkit.Calibration) -> None:
-    assert thorough.missed.share < 0.1 < fast.missed.share
+    assert thorough.missed.share < 0.5 * fast.missed.share
 
 
 def test_counts_add_up(fast: dedupkit.Calibration) -> None:
@@ -148,13 +149,12 @@ def test_all_edits_are_planted_where_none_are_named(photos: Path) -> None:
 
 def test_the_radius_is_that_of_the_whole_set() -> None:
     """The radius of pHash narrows as a set grows; that of the sample would promise too much."""
-    pictures = [{"key": f"{number}", "image": encoded(draw_picture(number % 3))} for number in range(600)]
+    pictures = [{"key": f"{number}", "image": encoded(draw_picture(1))} for number in range(2)] * 2_000
     recipe = Recipe(preset="fast", matching=Matching(hash="phash"))
     found = dedupkit.calibrate(pictures, recipe=recipe, samples=3, edits=["jpeg60"])
     (row,) = found.thresholds.filter(found.thresholds["recipe"]).to_pylist()
-    assert found.set_samples == 600
-    assert row["max_hamming_bits"] == dedupkit.find_duplicates(pictures, recipe=recipe).max_hamming_bits or True
-    assert row["max_hamming_bits"] < 6
+    assert found.set_samples == 4_000
+    assert row["max_hamming_bits"] == max_hamming_bits(recipe.matching, 4_000) < max_hamming_bits(recipe.matching, 6)
 
 
 def test_any_iterable_is_a_set_and_is_read_once() -> None:

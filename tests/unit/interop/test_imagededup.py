@@ -71,7 +71,7 @@ def test_near_vectors_are_those_of_comparing_all_with_all(floor: float) -> None:
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     cosines = rows @ rows.T
     names = list(encodings)
-    found = to_duplicates(duplicates_of_encodings(encodings, min_cosine=floor), scores=True)
+    found: Any = to_duplicates(duplicates_of_encodings(encodings, min_cosine=floor), scores=True)
     assert list(found) == names
     for number, name in enumerate(names):
         near = [other for other in range(len(names)) if other != number and cosines[number, other] >= floor]
@@ -191,7 +191,7 @@ def test_imagededup_finds_the_same_hashes(radius: int) -> None:
     theirs = methods.PHash(verbose=False).find_duplicates(
         encoding_map=hashes(), max_distance_threshold=radius, scores=True, num_dist_workers=0
     )
-    ours = to_duplicates(duplicates_of_encodings(hashes(), max_hamming_bits=radius), scores=True)
+    ours: Any = to_duplicates(duplicates_of_encodings(hashes(), max_hamming_bits=radius), scores=True)
     assert list(ours) == list(theirs)
     for name, rows in theirs.items():
         assert sorted(ours[name]) == sorted(rows)
@@ -205,7 +205,7 @@ def test_imagededup_finds_the_same_vectors() -> None:
     cnn = methods.CNN.__new__(methods.CNN)  # without its weights, which it would download
     cnn.verbose, cnn.logger = False, __import__("logging").getLogger("imagededup")
     theirs = cnn.find_duplicates(encoding_map=vectors(), min_similarity_threshold=0.9, scores=True, num_sim_workers=0)
-    ours = to_duplicates(duplicates_of_encodings(vectors()), scores=True)
+    ours: Any = to_duplicates(duplicates_of_encodings(vectors()), scores=True)
     assert list(ours) == list(theirs)
     for name, rows in theirs.items():
         assert [other for other, _ in ours[name]] == [other for other, _ in rows]
@@ -220,4 +220,4 @@ def test_imagededups_own_tools_take_what_comes_out() -> None:
     out = to_duplicates(duplicates_of_encodings(hashes()))
     gone = set(general.get_files_to_remove(out))
     assert all(set(rows) & (set(out) - gone) for name, rows in out.items() if name in gone)
-    assert evaluation.evaluate(out, out, metric="map") == pytest.approx(1.0)
+    assert evaluation.evaluate(out, out, metric="map") == {"map": 1.0}
