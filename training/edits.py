@@ -71,8 +71,10 @@ def warp(
         target += rng.uniform(-0.08, 0.08, (4, 2)) * (w, h)  # a slant: perspective
     left = right = top = bottom = 0.0
     if rng.random() < frame:
-        left, right, top, bottom = rng.uniform(0, 0.3, 4) * (rng.random(4) < 0.7) if rng.random() < 0.5 else (
-            np.full(4, rng.uniform(0.02, 0.25))
+        left, right, top, bottom = (
+            rng.uniform(0, 0.3, 4) * (rng.random(4) < 0.7)
+            if rng.random() < 0.5
+            else (np.full(4, rng.uniform(0.02, 0.25)))
         )
     scale_x, scale_y = SIDE * (1 - left - right) / extent[0], SIDE * (1 - top - bottom) / extent[1]
     target = target * (scale_x, scale_y) + (SIDE * (1 + left - right) / 2, SIDE * (1 + top - bottom) / 2)
@@ -88,8 +90,12 @@ def warp(
         source = picture[y0:y1, x0:x1]
         matrix = matrix @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]], np.float64)
     return cv2.warpPerspective(
-        np.ascontiguousarray(source), matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT, borderValue=background,
+        np.ascontiguousarray(source),
+        matrix,
+        (SIDE, SIDE),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=background,
     )
 
 

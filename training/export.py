@@ -1,6 +1,6 @@
 """Write a trained network as int8 ONNX: uint8 pictures (n, 128, 128, 3) in, descriptors (n, 256) of length 1 out.
 
-    python training/export.py average.pt PICTURES copy_descriptor.onnx [--float]
+python training/export.py average.pt PICTURES copy_descriptor.onnx [--float]
 """
 
 from __future__ import annotations
@@ -55,8 +55,13 @@ def export(checkpoint: Path, pictures: Pictures, out: Path, *, quantised: bool) 
     with tempfile.TemporaryDirectory() as scratch:
         plain_file, ready = Path(scratch, "float.onnx"), Path(scratch, "ready.onnx")
         torch.onnx.export(
-            WithPreparation(network).eval(), (torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8),), plain_file,
-            input_names=["pictures"], output_names=["descriptors"], dynamo=False, opset_version=17,
+            WithPreparation(network).eval(),
+            (torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8),),
+            plain_file,
+            input_names=["pictures"],
+            output_names=["descriptors"],
+            dynamo=False,
+            opset_version=17,
             dynamic_axes={"pictures": {0: "n"}, "descriptors": {0: "n"}},
         )
         quant_pre_process(plain_file, ready)
@@ -66,9 +71,16 @@ def export(checkpoint: Path, pictures: Pictures, out: Path, *, quantised: bool) 
             nodes = onnx.load(ready).graph.node
             left = [node.name for node in nodes if node.op_type == "Conv"][:FLOAT_CONVOLUTIONS]
             quantize_static(
-                ready, result, Calibration(pictures), quant_format=QuantFormat.QDQ, per_channel=True,
-                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=left,
-                calibrate_method=CalibrationMethod.Percentile, extra_options={"CalibPercentile": PERCENTILE},
+                ready,
+                result,
+                Calibration(pictures),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=left,
+                calibrate_method=CalibrationMethod.Percentile,
+                extra_options={"CalibPercentile": PERCENTILE},
                 op_types_to_quantize=["Conv", "Add"],
             )
         model = onnx.load(result)

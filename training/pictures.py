@@ -1,6 +1,6 @@
 """Training pictures: decoded once, shorter side reduced, side by side in one memory-mapped file.
 
-    python training/pictures.py data.toml OUT --root DIR [--held-out]
+python training/pictures.py data.toml OUT --root DIR [--held-out]
 """
 
 from __future__ import annotations

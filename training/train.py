@@ -82,8 +82,10 @@ def teacher_descriptors(pictures: Pictures, onnx: Path) -> torch.Tensor:
     side = given.shape[1] if isinstance(given.shape[1], int) else 160
     rows = []
     for start in range(0, len(pictures), 64):
-        batch = [cv2.resize(pictures[i], (side, side), interpolation=cv2.INTER_AREA)
-                 for i in range(start, min(start + 64, len(pictures)))]
+        batch = [
+            cv2.resize(pictures[i], (side, side), interpolation=cv2.INTER_AREA)
+            for i in range(start, min(start + 64, len(pictures)))
+        ]
         rows.append(session.run(None, {given.name: np.array(batch)})[0])
     return functional.normalize(torch.from_numpy(np.concatenate(rows)).float())
 
@@ -154,8 +156,12 @@ def train(arguments: argparse.Namespace) -> None:
             else:
                 average[name].copy_(value)
         if step % 20 == 0:
-            line = {"step": step, "contrastive": round(contrastive.item(), 4), "spreading": round(spreading.item(), 4),
-                    "seconds": round(time.time() - started, 1)}
+            line = {
+                "step": step,
+                "contrastive": round(contrastive.item(), 4),
+                "spreading": round(spreading.item(), 4),
+                "seconds": round(time.time() - started, 1),
+            }
             print(json.dumps(line), flush=True)
             log.write(json.dumps(line) + "\n")
             log.flush()

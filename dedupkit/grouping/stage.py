@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from dedupkit.grouping import keep
 from dedupkit.grouping.keys import replaced, unique_keys
 from dedupkit.grouping.verdicts import grouped_positions, judge
-from dedupkit.sample import DECISIONS, ROW_BITS, Note, Reason
+from dedupkit.sample import DECISIONS, FINGERPRINTS, ROW_BITS, Note, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +82,7 @@ def columns_of(
             wanted = positions[slice(*here)]
             table = table.filter(pa.array(np.isin(table["position"].to_numpy(), wanted, assume_unique=True)))
         tables.append(table)
-    return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.string()) for name in columns})
+    return pa.concat_tables(tables) if tables else FINGERPRINTS.empty_table().select(columns)
 
 
 def _row_numbers(positions: NDArray[np.uint64], starts: NDArray[np.int64]) -> NDArray[np.int64]:

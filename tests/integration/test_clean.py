@@ -232,13 +232,29 @@ def test_find_gives_the_groups_and_changes_nothing(planted: Planted) -> None:
 
 
 def test_find_at_a_stricter_radius_equals_a_search_with_it(planted: Planted) -> None:
-    found = dedupkit.find_duplicates(str(planted.folder))
-    searched = dedupkit.find_duplicates(str(planted.folder), recipe=Recipe(matching=Matching(max_hamming_bits=8)))
+    found = dedupkit.find_duplicates(str(planted.folder), recipe=Recipe(preset="fast"))
+    stricter = Recipe(preset="fast", matching=Matching(max_hamming_bits=8))
+    searched = dedupkit.find_duplicates(str(planted.folder), recipe=stricter)
     assert found.at(8).pairs.equals(searched.pairs)
     assert len(found.at(8).groups) < len(found.groups)
     assert found.borderline(1)["hamming_bits"].to_pylist() == [max(found.pairs["hamming_bits"].to_pylist())]
     with pytest.raises(dedupkit.UsageError, match="search again"):
         found.at(40)
+
+
+def test_find_at_a_higher_cosine_drops_the_far_pairs_that_geometry_proved(planted: Planted) -> None:
+    found = dedupkit.find_duplicates(str(planted.folder))
+    by_geometry = found.pairs.filter(pc.equal(found.pairs["tier"], "geometric"))
+    limit = (min(by_geometry["cosine"].to_pylist()) + max(by_geometry["cosine"].to_pylist())) / 2
+    left = found.at(min_cosine=limit).pairs
+    gone = {(row["a"], row["b"]) for row in by_geometry.to_pylist() if row["cosine"] < limit}
+    assert left.num_rows == found.pairs.num_rows - len(gone) < found.pairs.num_rows
+    weakest = found.borderline(1).to_pylist()[0]
+    assert weakest["score"] == min(by_geometry["score"].to_pylist())
+    with pytest.raises(dedupkit.UsageError, match="search again"):
+        found.at(min_cosine=0.1)
+    members = found.members.to_pylist()
+    assert [row["key"] for row in members] == [key for group in found.groups for key in group]
 
 
 def test_sources_of_every_kind_give_the_same_groups(planted: Planted, tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     done = parts(out) if out.exists() else {}
     assert start(source, out).wait(timeout=120) == 0
     assert tree(out) == whole
-    assert {part: part.stat().st_mtime_ns for part in done} == done
+    lasting = {part: made for part, made in done.items() if part.parent.name != "views"}  # those go when pairs are made
+    assert {part: part.stat().st_mtime_ns for part in lasting} == lasting
 
 
 def test_many_kills_in_a_row_still_end_at_the_same_bytes(

@@ -63,6 +63,13 @@ def test_the_default_recipe_writes_every_option_out() -> None:
         "turned": True,
         "min_pdq_quality": 50,
         "min_luminance_entropy": 2.1,
+        "min_cosine": 0.4,
+        "sure_cosine": 0.6,
+        "max_neighbours": 32,
+        "verify": "geometry",
+        "min_score": 0.5,
+        "look_alikes": "report",
+        "min_look_alike_cosine": 0.75,
     }
     assert written["keep"] == {"policy": "best", "max_copies": 1}
     assert written["output"] == {"formats": ["arrow"]}

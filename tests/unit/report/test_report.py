@@ -81,7 +81,7 @@ def test_the_counts_add_up(decisions: pa.Table) -> None:
         "truncated_image": 1,
     }
     assert content["notes"]["caption_missing"] == 2
-    assert content["tiers"] == {"exact": 2, "perceptual": 1}
+    assert {tier: n for tier, n in content["tiers"].items() if n} == {"exact": 2, "perceptual": 1}
     assert content["groups"] == {"count": 2, "largest": 3, "samples_in_groups": 5, "sizes": {"2": 1, "3": 1}}
     assert content["quarantined"] == [
         {"key": "k6", "shard": "0.tar", "reason": "truncated_image", "detail": "file ends early"}
