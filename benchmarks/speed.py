@@ -1,7 +1,7 @@
 """How fast from start to JSON, against the rivals, on the same folder in the same run?
 
-    python benchmarks/speed.py FOLDER --truth groups.csv [--preset fast] [--immaculate-python PATH] [--rivals-python PATH]
-        [--runs 5]
+    python benchmarks/speed.py FOLDER --truth groups.csv [--preset fast] [--immaculate-python PATH]
+        [--rivals-python PATH] [--runs 5]
 
 Each tool runs as a whole process, start of the interpreter included, with its default settings; the tools take turns
 (A B C A B C), so that what else the machine does meets all of them; memory is sampled in a turn of its own.  All files

@@ -160,7 +160,7 @@ def main() -> None:
             image, other = (Image.open(each).convert("RGB") for each in (path, others[group % len(others)]))
             for name, edit in EDITS.items():
                 file = f"{group:05d}__{name}.jpg"
-                edited = edit(image, random.Random(f"{arguments.seed}/{group}/{name}"), other)  # noqa: S311
+                edited = edit(image, random.Random(f"{arguments.seed}/{group}/{name}"), other)
                 edited.save(arguments.out / file, quality=88)
                 rows.writerow((file, group, name))
 

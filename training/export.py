@@ -97,6 +97,6 @@ if __name__ == "__main__":
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--float", action="store_true", help="leave the numbers as they are, for comparison")
+    parser.add_argument("--float", dest="as_float", action="store_true", help="leave the numbers as they are, for comparison")
     arguments = parser.parse_args()
-    export(arguments.checkpoint, Pictures(arguments.pictures), arguments.out, quantised=not getattr(arguments, "float"))
+    export(arguments.checkpoint, Pictures(arguments.pictures), arguments.out, quantised=not arguments.as_float)

