@@ -184,6 +184,7 @@ PAIRS = pa.schema(
         "inliers": pa.uint16(),  # features that the transform carries onto each other; null where not verified
         "blocks": pa.uint16(),  # of the overlap, with something in them
         "agreement": pa.float32(),  # share of those blocks that agree
+        "conflict": pa.float32(),  # share that shows something else
         "overlap": pa.float32(),  # share of the picture of lower resolution that the other covers
         "transform": pa.list_(pa.float32(), 6),  # rows of the affine map from a to b, sides of 1, inside the frames
         "score": pa.float32(),  # of the evidence of geometry, in [0, 1]
@@ -199,6 +200,7 @@ EVIDENCE = pa.struct(
         "inliers": pa.uint16(),
         "blocks": pa.uint16(),
         "agreement": pa.float32(),
+        "conflict": pa.float32(),
         "overlap": pa.float32(),
         "score": pa.float32(),
     },

@@ -33,7 +33,7 @@ _MAX_STRETCH, _MIN_SCALE, _MAX_SCALE = 2.2, 0.15, 6.5
 _MIN_BLOCK, _MAX_BLOCK, _WANTED_BLOCKS = 7, 14, 36
 _TEXTURE = 4.0  # levels, standard deviation within a block
 _FLAT = 1.5
-_AGREES = 0.6  # correlation
+_AGREES, _CONFLICTS = 0.8, 0.4  # correlation
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,10 @@ class Alignment:
     blocks : int
         Blocks of the overlap that have something in them.
     agreement : float
-        Share of those whose pixels correlate by more than 0.6, in [0, 1].
+        Share of those whose pixels correlate by more than 0.8, in [0, 1].
+    conflict : float
+        Share of those that have something in them in both pictures and correlate by less than 0.4, in [0, 1]: a bar
+        over a photo is no conflict, another photo in its place is.
     overlap : float
         Share of the picture of lower resolution that the other covers, in [0, 1].
     mirrored : bool
@@ -79,12 +82,13 @@ class Alignment:
     inliers: int
     blocks: int
     agreement: float
+    conflict: float
     overlap: float
     mirrored: bool
     transform: NDArray[np.float32]
 
 
-NOT_ALIGNED = Alignment(0, 0, 0.0, 0.0, False, np.full((2, 3), np.nan, np.float32))
+NOT_ALIGNED = Alignment(0, 0, 0.0, 0.0, 0.0, False, np.full((2, 3), np.nan, np.float32))
 
 
 def view_of(gray: NDArray[np.uint8], max_frame_range: int) -> View:
@@ -153,10 +157,9 @@ def align(a: View, b: View) -> Alignment:
     if found is None or not _is_likely(found):
         return NOT_ALIGNED
     affine = np.asarray(found, dtype=np.float64)
-    blocks, agreeing, overlap = _compare(a.gray, b.gray, affine)
-    return Alignment(
-        int(np.count_nonzero(inlying)), blocks, agreeing / max(blocks, 1), overlap, mirrored, _relative(affine, a, b)
-    )
+    blocks, agreement, conflict, overlap = _compare(a.gray, b.gray, affine)
+    inliers = int(np.count_nonzero(inlying))
+    return Alignment(inliers, blocks, agreement, conflict, overlap, mirrored, _relative(affine, a, b))
 
 
 @lru_cache(maxsize=1)
@@ -195,8 +198,10 @@ def _is_likely(affine: NDArray[Any]) -> bool:
     return bool(small > _MIN_SCALE and large < _MAX_SCALE and large < _MAX_STRETCH * small)
 
 
-def _compare(a: NDArray[np.uint8], b: NDArray[np.uint8], affine: NDArray[np.float64]) -> tuple[int, int, float]:
-    """Blocks of the overlap with something in them, those that agree, and the share that the overlap is."""
+def _compare(
+    a: NDArray[np.uint8], b: NDArray[np.uint8], affine: NDArray[np.float64]
+) -> tuple[int, float, float, float]:
+    """Blocks of the overlap with something in them, the shares that agree and conflict, and that of the overlap."""
     linear = affine[:, :2]
     shift = (affine[:, 2] + linear @ (0.5, 0.5) - 0.5) / 2  # pixel centres, at half the scale
     if abs(np.linalg.det(linear)) > 1:  # compare at the lower of the two resolutions
@@ -213,9 +218,11 @@ def _compare(a: NDArray[np.uint8], b: NDArray[np.uint8], affine: NDArray[np.floa
     mine, theirs = (each - each.mean(axis=1, keepdims=True) for each in (mine, theirs))
     spread_mine, spread_theirs = (np.sqrt((each * each).mean(axis=1)) for each in (mine, theirs))
     correlation = (mine * theirs).mean(axis=1) / np.maximum(spread_mine * spread_theirs, 1e-3)
-    textured = np.maximum(spread_mine, spread_theirs) >= _TEXTURE
-    agree = textured & (correlation > _AGREES) & (np.minimum(spread_mine, spread_theirs) >= _FLAT)
-    return int(textured.sum()), int(agree.sum()), overlap
+    less, more = np.minimum(spread_mine, spread_theirs), np.maximum(spread_mine, spread_theirs)
+    blocks = int((more >= _TEXTURE).sum())
+    agree = (more >= _TEXTURE) & (less >= _FLAT) & (correlation > _AGREES)
+    conflict = (less >= _TEXTURE) & (correlation < _CONFLICTS)
+    return blocks, float(agree.sum()) / max(blocks, 1), float(conflict.sum()) / max(blocks, 1), overlap
 
 
 def _blocks(picture: Any, side: int) -> NDArray[np.float32]:

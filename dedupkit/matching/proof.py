@@ -89,6 +89,7 @@ class Evidence:
     inliers: NDArray[np.uint16]
     blocks: NDArray[np.uint16]
     agreement: NDArray[np.float32]
+    conflict: NDArray[np.float32]
     overlap: NDArray[np.float32]
     transform: NDArray[np.float32]
     score: NDArray[np.float32]
@@ -337,7 +338,7 @@ class _Run:
         columns = {name: candidates.table[name].combine_chunks().take(old) for name in PAIRS.names}
         columns |= {"a": positions[a], "b": positions[b], "tier": pa.repeat(tier.value, len(a))}
         columns["cosine"] = self.verify.cosine(positions[a], positions[b])
-        for name in ("inliers", "blocks", "agreement", "overlap", "score"):
+        for name in ("inliers", "blocks", "agreement", "conflict", "overlap", "score"):
             columns[name] = getattr(evidence, name)
         columns["transform"] = pa.FixedSizeListArray.from_arrays(pa.array(evidence.transform.reshape(-1)), 6)
         return pa.table(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
-STAGE = "views/1"
+STAGE = "views/2"
 _BATCH = 16
 _ROWS = 256
 _PAIRS = 64  # verified at a time by one thread
@@ -150,16 +150,18 @@ class GeometryVerifier:
         for _, aligned in in_order(self._aligned, self._batches(a, b), self._threads):
             rows.extend(aligned)
             self._observe(len(aligned))
-        columns = {name: [getattr(row, name) for row in rows] for name in ("inliers", "blocks", "agreement", "overlap")}
+        names = ("inliers", "blocks", "agreement", "conflict", "overlap")
+        columns = {name: [getattr(row, name) for row in rows] for name in names}
         found = {name: np.array(values, np.float32) for name, values in columns.items()}
         transform = np.array([row.transform for row in rows], np.float32).reshape(-1, 6)
         return Evidence(
             found["inliers"].astype(np.uint16),
             found["blocks"].astype(np.uint16),
             found["agreement"],
+            found["conflict"],
             found["overlap"],
             transform,
-            score(found["inliers"], found["blocks"], found["agreement"], self.cosine(a, b)),
+            score(found["inliers"], found["agreement"], found["conflict"], self.cosine(a, b)),
         )
 
     def _batches(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Iterator[list[tuple[int, int]]]:

@@ -40,7 +40,7 @@ class GalleryMember:
         How the two had to be turned, and whether a frame was cut away, for the match.
     cosine : float or None
         Of the two descriptors.
-    inliers, blocks, agreement, overlap, score : number or None
+    inliers, blocks, agreement, conflict, overlap, score : number or None
         What geometry found, as in `dedupkit.sample.EVIDENCE`.
     """
 
@@ -57,6 +57,7 @@ class GalleryMember:
     inliers: int | None = None
     blocks: int | None = None
     agreement: float | None = None
+    conflict: float | None = None
     overlap: float | None = None
     score: float | None = None
 

@@ -30,7 +30,7 @@ class Counting:
         self.asked += zip(a.tolist(), b.tolist(), strict=True)
         number = (a * 100 + b).astype(np.float32)
         none = np.zeros(len(a), np.uint16)
-        return Evidence(none, none, number, number, np.zeros((len(a), 6), np.float32), number)
+        return Evidence(none, none, number, 0 * number, number, np.zeros((len(a), 6), np.float32), number)
 
 
 def positions(*values: int) -> Any:

@@ -29,7 +29,7 @@ class Oracle:
         self.asked += list(zip(a.tolist(), b.tolist(), strict=True))
         same = (self.picture[a.astype(int)] == self.picture[b.astype(int)]).astype(np.float32)
         whole = (20 * same).astype(np.uint16)
-        return Evidence(whole, whole, same, same, np.zeros((len(a), 6), np.float32), same)
+        return Evidence(whole, whole, same, 1 - same, same, np.zeros((len(a), 6), np.float32), same)
 
 
 def a_set(seed: int, pictures: int, copies: int, spread: float) -> tuple[Oracle, Candidates]:
