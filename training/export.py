@@ -1,4 +1,4 @@
-"""Write a trained network as int8 ONNX: uint8 pictures (n, 128, 128, 3) in, descriptors (n, 256) of length 1 out.
+"""Write a trained network as int8 ONNX: uint8 pictures (n, 96, 96, 3) in, descriptors (n, 256) of length 1 out.
 
 python training/export.py average.pt PICTURES copy_descriptor.onnx [--float]
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from edits import SIDE, hard, plain
+from edits import INPUT_SIDE, as_input, hard, plain
 from network import DIMENSIONS, CopyDescriptor
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -21,7 +21,6 @@ from pictures import Pictures
 
 CALIBRATION_PICTURES = 256
 FLOAT_CONVOLUTIONS = 5  # the first ones, whose weights int8 serves badly; quantised, descriptors move by 0.12 of cosine
-PERCENTILE = 99.995
 
 
 class WithPreparation(torch.nn.Module):
@@ -42,7 +41,7 @@ class Calibration(CalibrationDataReader):
         rng = np.random.default_rng(0)
         numbers = rng.choice(len(pictures), CALIBRATION_PICTURES, replace=False)
         views = [plain(pictures[n]) if n % 2 else hard(pictures[n], rng, pictures[numbers[0]]) for n in numbers]
-        self.batches = iter([{"pictures": np.array(views[start : start + 32])} for start in range(0, len(views), 32)])
+        self.batches = iter([{"pictures": np.array([as_input(view) for view in views[start : start + 32]])} for start in range(0, len(views), 32)])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.batches, None)
@@ -56,7 +55,7 @@ def export(checkpoint: Path, pictures: Pictures, out: Path, *, quantised: bool) 
         plain_file, ready = Path(scratch, "float.onnx"), Path(scratch, "ready.onnx")
         torch.onnx.export(
             WithPreparation(network).eval(),
-            (torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8),),
+            (torch.zeros(2, INPUT_SIDE, INPUT_SIDE, 3, dtype=torch.uint8),),
             plain_file,
             input_names=["pictures"],
             output_names=["descriptors"],
@@ -69,6 +68,7 @@ def export(checkpoint: Path, pictures: Pictures, out: Path, *, quantised: bool) 
         if quantised:
             result = Path(scratch, "int8.onnx")
             nodes = onnx.load(ready).graph.node
+            others = [node.name for node in nodes if node.op_type == "Clip" and node.name.startswith("/network/Clip")]
             left = [node.name for node in nodes if node.op_type == "Conv"][:FLOAT_CONVOLUTIONS]
             quantize_static(
                 ready,
@@ -78,10 +78,9 @@ def export(checkpoint: Path, pictures: Pictures, out: Path, *, quantised: bool) 
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=left,
-                calibrate_method=CalibrationMethod.Percentile,
-                extra_options={"CalibPercentile": PERCENTILE},
-                op_types_to_quantize=["Conv", "Add"],
+                nodes_to_exclude=[*left, *others],
+                calibrate_method=CalibrationMethod.MinMax,
+                op_types_to_quantize=["Conv", "Add", "Clip"],  # a Clip that is left costs a conversion there and back
             )
         model = onnx.load(result)
         model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = DIMENSIONS

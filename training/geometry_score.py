@@ -1,4 +1,4 @@
-"""Fit the score of geometry: how to weigh inliers, agreement, conflict and cosine.
+"""Fit the score of geometry: how to weigh inliers, agreement and cosine.
 
     python training/geometry_score.py FOLDER... [--copies 12]
 
@@ -32,7 +32,7 @@ from dedupkit.storage import Folder
 
 TRUE_PAIRS, NEAREST_FALSE, OTHER_FALSE = 8000, 8000, 6000
 FALSE_WEIGHT = 50.0  # a false pair joins two groups
-NAMES = ("log inliers", "agreement", "conflict", "cosine")
+NAMES = ("log inliers", "agreement", "cosine")
 
 
 def written_over(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -96,7 +96,7 @@ def evidence(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         decoded = decode((folder / names[node]).read_bytes(), recipe.limits, min_side=144)
         views[node] = geometry.view_of(np.ascontiguousarray(decoded.gray), recipe.fingerprints.max_frame_range)
     found = [geometry.align(views[a], views[b]) for a, b in zip(candidates.a[rows], candidates.b[rows], strict=True)]
-    features = [(np.log1p(each.inliers), each.agreement, each.conflict) for each in found]
+    features = [(np.log1p(each.inliers), each.agreement) for each in found]
     kinds = [(Path(names[a]).stem[7:], Path(names[b]).stem[7:]) for a, b in zip(candidates.a[rows], candidates.b[rows])]
     report(found, same[rows], kinds)
     return np.column_stack([np.array(features), candidates.cosine[rows]]), same[rows]
