@@ -185,6 +185,8 @@ PAIRS = pa.schema(
         "blocks": pa.uint16(),  # of the overlap, with something in them
         "agreement": pa.float32(),  # share of those blocks that agree
         "conflict": pa.float32(),  # share that shows something else
+        "outline": pa.float32(),  # share of the strong edges of one picture that the other has too
+        "off_tone": pa.float32(),  # share of blocks whose brightness no one change of tone explains
         "overlap": pa.float32(),  # share of the picture of lower resolution that the other covers
         "transform": pa.list_(pa.float32(), 6),  # rows of the affine map from a to b, sides of 1, inside the frames
         "score": pa.float32(),  # of the evidence of geometry, in [0, 1]
@@ -201,6 +203,8 @@ EVIDENCE = pa.struct(
         "blocks": pa.uint16(),
         "agreement": pa.float32(),
         "conflict": pa.float32(),
+        "outline": pa.float32(),
+        "off_tone": pa.float32(),
         "overlap": pa.float32(),
         "score": pa.float32(),
     },

@@ -91,7 +91,8 @@ def geometry(journey: Journey, positions: NDArray[np.uint64], seen: NDArray[np.u
         asked += pairs
         journey.observe(Progress("verified pairs", 0, 1, asked))
 
-    return GeometryVerifier(views, _Cosines(positions, descriptors), journey.engine.threads_a_task(1), told)
+    min_entropy, threads = journey.recipe.matching.min_luminance_entropy, journey.engine.threads_a_task(1)
+    return GeometryVerifier(views, _Cosines(positions, descriptors), min_entropy, threads, told)
 
 
 def _views(journey: Journey, positions: NDArray[np.uint64]) -> list[str]:

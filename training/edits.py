@@ -1,7 +1,6 @@
-"""Edits that a copy of an image may carry, harder than those met in the wild.
+"""Edits that a copy of an image may carry, harder than those met in the wild, straight to the network's input.
 
-Geometry is one warp from the picture to a small square; the rest works on that, and `as_input` reduces it to what the
-network takes.
+Geometry is one affine warp from the picture to the input; the rest works on the small result.
 """
 
 from __future__ import annotations
@@ -9,21 +8,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-SIDE = 128  # at which pictures are edited
-INPUT_SIDE = 96  # that the network takes
+SIDE = 128
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz   ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%!?.@"))
 
 Image = np.ndarray  # uint8, shape (SIDE, SIDE, 3), RGB
 
 
-def as_input(image: Image) -> Image:
-    """An edited picture at the network's input size."""
-    return cv2.resize(image, (INPUT_SIDE, INPUT_SIDE), interpolation=cv2.INTER_AREA)
-
-
 def plain(picture: Image) -> Image:
-    """The picture itself, squeezed into the square as dedupkit does it."""
+    """The picture itself at the network's input size, as dedupkit prepares it."""
     return cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 

@@ -1,4 +1,4 @@
-"""Write a trained network as int8 ONNX: uint8 pictures (n, 96, 96, 3) in, descriptors (n, 256) of length 1 out.
+"""Write a trained network as int8 ONNX: uint8 pictures (n, 128, 128, 3) in, descriptors (n, 256) of length 1 out.
 
 python training/export.py average.pt PICTURES copy_descriptor.onnx [--float]
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from edits import INPUT_SIDE, as_input, hard, plain
+from edits import SIDE, hard, plain
 from network import DIMENSIONS, CopyDescriptor
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -41,7 +41,7 @@ class Calibration(CalibrationDataReader):
         rng = np.random.default_rng(0)
         numbers = rng.choice(len(pictures), CALIBRATION_PICTURES, replace=False)
         views = [plain(pictures[n]) if n % 2 else hard(pictures[n], rng, pictures[numbers[0]]) for n in numbers]
-        self.batches = iter([{"pictures": np.array([as_input(view) for view in views[start : start + 32]])} for start in range(0, len(views), 32)])
+        self.batches = iter([{"pictures": np.array(views[start : start + 32])} for start in range(0, len(views), 32)])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.batches, None)
@@ -55,7 +55,7 @@ def export(checkpoint: Path, pictures: Pictures, out: Path, *, quantised: bool) 
         plain_file, ready = Path(scratch, "float.onnx"), Path(scratch, "ready.onnx")
         torch.onnx.export(
             WithPreparation(network).eval(),
-            (torch.zeros(2, INPUT_SIDE, INPUT_SIDE, 3, dtype=torch.uint8),),
+            (torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8),),
             plain_file,
             input_names=["pictures"],
             output_names=["descriptors"],
@@ -96,6 +96,6 @@ if __name__ == "__main__":
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--float", dest="as_float", action="store_true", help="leave the numbers as they are, for comparison")
+    parser.add_argument("--float", dest="as_float", action="store_true", help="leave the numbers as they are")
     arguments = parser.parse_args()
     export(arguments.checkpoint, Pictures(arguments.pictures), arguments.out, quantised=not arguments.as_float)

@@ -1,10 +1,11 @@
-"""Fit the score of geometry: how to weigh inliers, agreement and cosine.
+"""Fit the score of geometry: how to weigh its evidence.
 
     python training/geometry_score.py FOLDER... [--copies 12]
 
-Of every picture of the folders so many copies are made, under edits of `dedupkit.edits` and with letters and patches all
-over; candidates are looked for as in a run, and each is aligned.  Prints the coefficients of a logistic regression, and
-what it does at several limits.  Folders should hold pictures that are much alike: those make the false candidates.
+Of every picture of the folders so many copies are made, under edits of `dedupkit.edits` and with letters and patches
+all over; candidates are looked for as in a run, and each is aligned.  Prints the coefficients of a logistic
+regression, and what it does at several limits.  Folders should hold pictures that are much alike: those make the false
+candidates.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from dedupkit.storage import Folder
 
 TRUE_PAIRS, NEAREST_FALSE, OTHER_FALSE = 8000, 8000, 6000
 FALSE_WEIGHT = 50.0  # a false pair joins two groups
-NAMES = ("log inliers", "agreement", "cosine")
+EVIDENCE = ("agreement", "conflict", "outline", "off_tone")
 
 
 def written_over(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -55,12 +56,12 @@ def written_over(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def write_copies(folders: list[Path], out: Path, copies: int) -> None:
     """Every picture as it is, and some copies of it, as <number>__<edit>.jpg."""
-    files = sorted(path for folder in folders for path in folder.rglob("*.jpg"))
+    files = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in {".jpg", ".png"})
     for number, path in enumerate(files):
         rng = np.random.default_rng(number)
         with Image.open(path) as opened:
             image = opened.convert("RGB")
-        (out / f"{number:05d}__original.jpg").write_bytes(path.read_bytes())
+        (out / f"{number:05d}__original{path.suffix}").write_bytes(path.read_bytes())
         for name in rng.choice(list(EDITS), copies * 2 // 3, replace=False):
             edit = EDITS[name]
             (out / f"{number:05d}__{name}.{edit.extension}").write_bytes(edit.apply(image, rng))
@@ -96,10 +97,10 @@ def evidence(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         decoded = decode((folder / names[node]).read_bytes(), recipe.limits, min_side=144)
         views[node] = geometry.view_of(np.ascontiguousarray(decoded.gray), recipe.fingerprints.max_frame_range)
     found = [geometry.align(views[a], views[b]) for a, b in zip(candidates.a[rows], candidates.b[rows], strict=True)]
-    features = [(np.log1p(each.inliers), each.agreement) for each in found]
-    kinds = [(Path(names[a]).stem[7:], Path(names[b]).stem[7:]) for a, b in zip(candidates.a[rows], candidates.b[rows])]
-    report(found, same[rows], kinds)
-    return np.column_stack([np.array(features), candidates.cosine[rows]]), same[rows]
+    ends = zip(candidates.a[rows], candidates.b[rows], strict=True)
+    report(found, same[rows], [(Path(names[a]).stem[7:], Path(names[b]).stem[7:]) for a, b in ends])
+    features = [(np.log1p(each.inliers), *(getattr(each, name) for name in EVIDENCE)) for each in found]
+    return np.array(features), same[rows]
 
 
 def report(found: list[geometry.Alignment], same: np.ndarray, kinds: list[tuple[str, str]]) -> None:
@@ -107,15 +108,22 @@ def report(found: list[geometry.Alignment], same: np.ndarray, kinds: list[tuple[
     for kind in sorted({name for pair in kinds for name in pair}):
         rows = [f for f, yes, pair in zip(found, same, kinds, strict=True) if yes and set(pair) == {kind, "original"}]
         if rows:
-            print(f"{kind:14} {len(rows):5}", *(np.round(np.median([getattr(row, name) for row in rows]), 2)
-                                             for name in ("inliers", "agreement", "conflict")))
+            medians = (
+                round(float(np.median([getattr(row, name) for row in rows])), 2) for name in ("inliers", *EVIDENCE)
+            )
+            print(f"{kind:14} {len(rows):5}", *medians)
 
 
 def fit(features: np.ndarray, same: np.ndarray) -> None:
     aligned = features[:, 0] > 0
     model = LogisticRegression(C=10, max_iter=5000, class_weight={True: 1.0, False: FALSE_WEIGHT})
     model.fit(features[aligned], same[aligned])
-    print(dict(zip(NAMES, np.round(model.coef_[0], 2), strict=True)), "intercept", np.round(model.intercept_[0], 2))
+    names = ("log inliers", *EVIDENCE)
+    print(
+        dict(zip(names, np.round(model.coef_[0], 2).tolist(), strict=True)),
+        "intercept",
+        np.round(model.intercept_[0], 2),
+    )
     chance = np.where(aligned, model.predict_proba(features)[:, 1], 0)
     for limit in (0.3, 0.5, 0.7, 0.9):
         right, wrong = (chance[same] >= limit).mean(), int((chance[~same] >= limit).sum())

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import onnx
 import torch
-from edits import INPUT_SIDE, as_input, hard, plain
+from edits import hard, plain
 from network import CopyDescriptor
 from onnx import numpy_helper
 from pictures import Pictures
@@ -92,7 +92,7 @@ def batch(pictures: Pictures, start: int) -> torch.Tensor:
         plain(pictures[n]) if place % 4 == 0 else hard(pictures[n], rng, pictures[numbers[0]])
         for place, n in enumerate(numbers)
     ]
-    return torch.from_numpy(np.array([as_input(view) for view in views])).permute(0, 3, 1, 2).float()
+    return torch.from_numpy(np.array(views)).permute(0, 3, 1, 2).float()
 
 
 if __name__ == "__main__":
@@ -106,4 +106,4 @@ if __name__ == "__main__":
     made_by = json.loads({each.key: each.value for each in given.metadata_props}["made_by"])
     found = recover(given, Pictures(arguments.pictures))
     torch.save({"network": found.state_dict(), "step": 0, "made_by": made_by}, arguments.out)
-    print(arguments.out, f"for pictures of side {INPUT_SIDE}")
+    print(arguments.out)

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from edits import as_input, hard, light, plain
+from edits import hard, light, plain
 from network import CopyDescriptor, depthwise_in_float32
 from pictures import Pictures
 from torch.nn import functional
@@ -70,7 +70,7 @@ class Pairs(Dataset):
             first = plain(picture)
         else:
             first = light(picture, rng) if kind < 0.5 else hard(picture, rng, self.pictures[other])
-        return as_input(first), as_input(hard(picture, rng, self.pictures[another]))
+        return first, hard(picture, rng, self.pictures[another])
 
 
 def teacher_descriptors(pictures: Pictures, onnx: Path) -> torch.Tensor:

@@ -4,7 +4,8 @@ Binary features (ORB, Rublee et al. 2011) of the one are matched with those of t
 matches that agree about turn and scale (Jegou, Douze and Schmid 2008) give an affine map (RANSAC, Fischler and
 Bolles 1981); the one picture is laid over the other, and the overlap is compared block by block.  A count of matches
 alone is fooled by shared frames, captions and repeated ornament; what tells a copy is that nearly all blocks with
-something in them agree.
+something in them agree, that the outlines of one picture are found in the other, and that one change of tone explains
+the brightness of all parts.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _MIN_BLOCK, _MAX_BLOCK, _WANTED_BLOCKS = 7, 14, 36
 _TEXTURE = 4.0  # levels, standard deviation within a block
 _FLAT = 1.5
 _AGREES, _CONFLICTS = 0.8, 0.4  # correlation
+_EDGE_BLUR, _STRONG_EDGE, _WEAK_EDGE, _SAME_DIRECTION = 0.8, 4.0, 1.0, 0.85  # pixels, levels a pixel, cosine
+_OFF_TONE = 20.0  # levels
+_MAX_SHIFT = 0.06  # of a side, of the corners of a picture that counts as in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,15 @@ class View:
         Features: x and y in pixels at twice the scale of `gray`, angle in degrees, size in pixels.
     codes, mirrored_codes : ndarray of uint8, shape (n, 32)
         Their descriptors, and those of the same places in the mirror image.
+    entropy : float
+        Bits of the luminance, of 5: below some 2 there are letters, signs and silhouettes.
     """
 
     gray: NDArray[np.uint8]
     points: NDArray[np.float32]
     codes: NDArray[np.uint8]
     mirrored_codes: NDArray[np.uint8]
+    entropy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,12 @@ class Alignment:
     conflict : float
         Share of those that have something in them in both pictures and correlate by less than 0.4, in [0, 1]: a bar
         over a photo is no conflict, another photo in its place is.
+    outline : float
+        Share of the strong edges of one picture that the other has too, of the two pictures the larger, in [0, 1]:
+        letters over a photo add edges and take few away.
+    off_tone : float
+        Share of blocks whose mean brightness is 20 levels or more off the line that explains it best from the other
+        picture's, in [0, 1].
     overlap : float
         Share of the picture of lower resolution that the other covers, in [0, 1].
     mirrored : bool
@@ -83,12 +96,20 @@ class Alignment:
     blocks: int
     agreement: float
     conflict: float
+    outline: float
+    off_tone: float
     overlap: float
     mirrored: bool
     transform: NDArray[np.float32]
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the one picture lies over the other as it is: not moved, turned, mirrored or cropped."""
+        return bool(not self.mirrored and np.abs(self.transform @ _CORNERS - _CORNERS[:2]).max() <= _MAX_SHIFT)
 
-NOT_ALIGNED = Alignment(0, 0, 0.0, 0.0, 0.0, False, np.full((2, 3), np.nan, np.float32))
+
+_CORNERS = np.array([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]], np.float32)
+NOT_ALIGNED = Alignment(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, False, np.full((2, 3), np.nan, np.float32))
 
 
 def view_of(gray: NDArray[np.uint8], max_frame_range: int) -> View:
@@ -106,11 +127,19 @@ def view_of(gray: NDArray[np.uint8], max_frame_range: int) -> View:
     finder = _features()
     points, codes = finder.detectAndCompute(picture, None)
     compared = _resized(picture, COMPARED_SIDE)
+    entropy = luminance_entropy(compared)
     if codes is None:
         nothing = np.zeros((0, 32), np.uint8)
-        return View(compared, np.zeros((0, 4), np.float32), nothing, nothing)
+        return View(compared, np.zeros((0, 4), np.float32), nothing, nothing, entropy)
     table = np.array([(*point.pt, point.angle, point.size) for point in points], dtype=np.float32)
-    return View(compared, table, codes, _mirrored_codes(picture, points, codes))
+    return View(compared, table, codes, _mirrored_codes(picture, points, codes), entropy)
+
+
+def luminance_entropy(gray: NDArray[np.uint8]) -> float:
+    """Bits of the luminance in 32 steps."""
+    shares = np.bincount((gray >> 3).ravel(), minlength=32) / gray.size
+    shares = shares[shares > 0]
+    return float(-(shares * np.log2(shares)).sum())
 
 
 def _resized(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -157,9 +186,8 @@ def align(a: View, b: View) -> Alignment:
     if found is None or not _is_likely(found):
         return NOT_ALIGNED
     affine = np.asarray(found, dtype=np.float64)
-    blocks, agreement, conflict, overlap = _compare(a.gray, b.gray, affine)
-    inliers = int(np.count_nonzero(inlying))
-    return Alignment(inliers, blocks, agreement, conflict, overlap, mirrored, _relative(affine, a, b))
+    likeness = _compare(a.gray, b.gray, affine)
+    return Alignment(int(np.count_nonzero(inlying)), *likeness, mirrored, _relative(affine, a, b))
 
 
 @lru_cache(maxsize=1)
@@ -200,29 +228,63 @@ def _is_likely(affine: NDArray[Any]) -> bool:
 
 def _compare(
     a: NDArray[np.uint8], b: NDArray[np.uint8], affine: NDArray[np.float64]
-) -> tuple[int, float, float, float]:
-    """Blocks of the overlap with something in them, the shares that agree and conflict, and that of the overlap."""
-    linear = affine[:, :2]
+) -> tuple[int, float, float, float, float, float]:
+    """What `Alignment` says from `blocks` to `overlap`."""
+    linear: NDArray[Any] = affine[:, :2]
     shift = (affine[:, 2] + linear @ (0.5, 0.5) - 0.5) / 2  # pixel centres, at half the scale
     if abs(np.linalg.det(linear)) > 1:  # compare at the lower of the two resolutions
         linear = np.linalg.inv(linear)
         a, b, shift = b, a, -linear @ shift
     laid = np.column_stack([linear, shift])
     height, width = b.shape
-    moved = cv2.warpAffine(a, laid, (width, height), flags=cv2.INTER_LINEAR)
+    moved = np.asarray(cv2.warpAffine(a, laid, (width, height), flags=cv2.INTER_LINEAR), np.uint8)
     covered = cv2.warpAffine(np.full(a.shape, 255, np.uint8), laid, (width, height), flags=cv2.INTER_LINEAR)
     overlap = float(covered.mean()) / 255
     side = int(np.clip(np.sqrt(overlap * height * width / _WANTED_BLOCKS), _MIN_BLOCK, _MAX_BLOCK))
     inside = _blocks(covered, side).min(axis=1) > 250
-    mine, theirs = (_blocks(each, side)[inside] for each in (np.asarray(moved), b))
-    mine, theirs = (each - each.mean(axis=1, keepdims=True) for each in (mine, theirs))
+    blocks, agreement, conflict, off_tone = _compare_blocks(*(_blocks(each, side)[inside] for each in (moved, b)))
+    outline = _shared_outline(moved, b, np.asarray(cv2.erode(covered, np.ones((3, 3), np.uint8))) > 250)
+    return blocks, agreement, conflict, outline, off_tone, overlap
+
+
+def _compare_blocks(mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> tuple[int, float, float, float]:
+    """Blocks with something in them, the shares of those that agree and conflict, and the share of all off the tone."""
+    means = mine.mean(axis=1), theirs.mean(axis=1)
+    mine, theirs = mine - means[0][:, None], theirs - means[1][:, None]
     spread_mine, spread_theirs = (np.sqrt((each * each).mean(axis=1)) for each in (mine, theirs))
     correlation = (mine * theirs).mean(axis=1) / np.maximum(spread_mine * spread_theirs, 1e-3)
     less, more = np.minimum(spread_mine, spread_theirs), np.maximum(spread_mine, spread_theirs)
     blocks = int((more >= _TEXTURE).sum())
     agree = (more >= _TEXTURE) & (less >= _FLAT) & (correlation > _AGREES)
     conflict = (less >= _TEXTURE) & (correlation < _CONFLICTS)
-    return blocks, float(agree.sum()) / max(blocks, 1), float(conflict.sum()) / max(blocks, 1), overlap
+    return blocks, float(agree.sum()) / max(blocks, 1), float(conflict.sum()) / max(blocks, 1), _off_tone(*means)
+
+
+def _off_tone(mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+    """Share of blocks whose mean one straight line through all does not explain."""
+    if len(mine) < 5:
+        return 1.0
+    aside = mine - mine.mean()
+    slope = float((aside * theirs).sum()) / max(float((aside * aside).sum()), 1.0)
+    return float((np.abs(theirs - theirs.mean() - slope * aside) > _OFF_TONE).mean())
+
+
+def _shared_outline(a: NDArray[np.uint8], b: NDArray[np.uint8], compared: NDArray[np.bool_]) -> float:
+    """Share of the strong edges of one picture that run in the same direction in the other; the larger of both."""
+    (ax, ay), (bx, by) = _gradient(a), _gradient(b)
+    mine, theirs = cv2.magnitude(ax, ay), cv2.magnitude(bx, by)
+    same = (ax * bx + ay * by > _SAME_DIRECTION * mine * theirs) & (np.minimum(mine, theirs) > _WEAK_EDGE)
+    shares = []
+    for edges in (mine, theirs):
+        strong = (edges > _STRONG_EDGE) & compared
+        shares.append(float((same & strong).sum()) / max(int(strong.sum()), 1))
+    return max(shares)
+
+
+def _gradient(picture: NDArray[np.uint8]) -> tuple[Any, Any]:
+    """Change along x and along y, in levels a pixel."""
+    smooth = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), _EDGE_BLUR)
+    return cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8)
 
 
 def _blocks(picture: Any, side: int) -> NDArray[np.float32]:

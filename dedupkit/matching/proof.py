@@ -90,6 +90,8 @@ class Evidence:
     blocks: NDArray[np.uint16]
     agreement: NDArray[np.float32]
     conflict: NDArray[np.float32]
+    outline: NDArray[np.float32]
+    off_tone: NDArray[np.float32]
     overlap: NDArray[np.float32]
     transform: NDArray[np.float32]
     score: NDArray[np.float32]
@@ -162,7 +164,7 @@ def worth_asking(candidates: Candidates, label: NDArray[np.int64]) -> NDArray[np
     tries = np.zeros(len(nearest), dtype=np.int64)
     tries[by_group] = np.array([*_TRIES, 0])[np.minimum(_place_in_run(of_group), len(_TRIES))]
     pair = np.cumsum(new_pair) - 1
-    return order[np.unique(place[_place_in_run(pair) < tries[pair]])]
+    return np.asarray(order[np.unique(place[_place_in_run(pair) < tries[pair]])])
 
 
 def _place_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -230,8 +232,10 @@ class _Run:
         positions = self.candidates.positions
         evidence = self.verify(positions[a], positions[b])
         accepted = np.asarray(evidence.score >= self.matching.min_score)
-        for kept, new in ((self.a, a), (self.b, b), (self.evidence, evidence), (self.accepted, accepted)):
-            kept.append(new)  # type: ignore[attr-defined]
+        self.a.append(a)
+        self.b.append(b)
+        self.evidence.append(evidence)
+        self.accepted.append(accepted)
         joined = components(len(positions), self.label[a[accepted]], self.label[b[accepted]])
         self.label = joined[self.label]
         return accepted
@@ -338,7 +342,7 @@ class _Run:
         columns = {name: candidates.table[name].combine_chunks().take(old) for name in PAIRS.names}
         columns |= {"a": positions[a], "b": positions[b], "tier": pa.repeat(tier.value, len(a))}
         columns["cosine"] = self.verify.cosine(positions[a], positions[b])
-        for name in ("inliers", "blocks", "agreement", "conflict", "overlap", "score"):
+        for name in ("inliers", "blocks", "agreement", "conflict", "outline", "off_tone", "overlap", "score"):
             columns[name] = getattr(evidence, name)
         columns["transform"] = pa.FixedSizeListArray.from_arrays(pa.array(evidence.transform.reshape(-1)), 6)
         return pa.table(

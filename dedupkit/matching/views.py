@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
-STAGE = "views/2"
+STAGE = "views/3"
 _BATCH = 16
 _ROWS = 256
 _PAIRS = 64  # verified at a time by one thread
@@ -42,6 +42,7 @@ VIEWS = pa.schema(
         "points": pa.binary(),
         "codes": pa.binary(),
         "mirrored_codes": pa.binary(),
+        "entropy": pa.float32(),
     }
 )
 
@@ -84,7 +85,7 @@ def _view(sample: Sample, recipe: Recipe) -> View | None:
 
 def _packed(view: View) -> tuple[Any, ...]:
     arrays = (view.gray, view.points, view.codes, view.mirrored_codes)
-    return (*view.gray.shape, *(array.tobytes() for array in arrays))
+    return (*view.gray.shape, *(array.tobytes() for array in arrays), view.entropy)
 
 
 def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
@@ -100,6 +101,7 @@ class Views:
         self._table = pa.concat_tables([VIEWS.empty_table(), *tables])
         self._positions = self._table["position"].to_numpy()
         self._chunks = [self._table[name] for name in ("gray", "points", "codes", "mirrored_codes")]
+        self._entropies = self._table["entropy"].to_numpy()
         self._sizes = np.stack([self._table[name].to_numpy() for name in ("height", "width")], axis=1)
 
     def __getitem__(self, at: int) -> View | None:
@@ -113,6 +115,7 @@ class Views:
             np.frombuffer(points, np.float32).reshape(-1, 4),
             np.frombuffer(codes, np.uint8).reshape(-1, 32),
             np.frombuffer(mirrored, np.uint8).reshape(-1, 32),
+            float(self._entropies[row]),
         )
 
 
@@ -125,6 +128,9 @@ class GeometryVerifier:
         Of all pictures that may be asked about; one without a view is no copy of anything.
     cosine : callable
         Cosines of the descriptors of pairs of positions.
+    min_entropy : float
+        Bits of luminance, of 5.  Pictures below, letters and signs, are copies only where the one lies over the other
+        as it is: a `b` turned is a `q`, and an `a` is a part of an `ä`.
     threads : int
         Threads that align.
     observe : callable
@@ -135,10 +141,12 @@ class GeometryVerifier:
         self,
         views: Views,
         cosine: Callable[[NDArray[np.uint64], NDArray[np.uint64]], NDArray[np.float32]],
+        min_entropy: float,
         threads: int,
         observe: Callable[[int], None],
     ) -> None:
-        self._views, self._cosine, self._threads, self._observe = views, cosine, threads, observe
+        self._views, self._cosine, self._min_entropy = views, cosine, min_entropy
+        self._threads, self._observe = threads, observe
 
     def cosine(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Cosine of the descriptors of pairs of positions; 0 where one has none."""
@@ -150,19 +158,13 @@ class GeometryVerifier:
         for _, aligned in in_order(self._aligned, self._batches(a, b), self._threads):
             rows.extend(aligned)
             self._observe(len(aligned))
-        names = ("inliers", "blocks", "agreement", "conflict", "overlap")
+        names = ("inliers", "blocks", "agreement", "conflict", "outline", "off_tone", "overlap")
         columns = {name: [getattr(row, name) for row in rows] for name in names}
         found = {name: np.array(values, np.float32) for name, values in columns.items()}
         transform = np.array([row.transform for row in rows], np.float32).reshape(-1, 6)
-        return Evidence(
-            found["inliers"].astype(np.uint16),
-            found["blocks"].astype(np.uint16),
-            found["agreement"],
-            found["conflict"],
-            found["overlap"],
-            transform,
-            score(found["inliers"], found["agreement"], found["conflict"], self.cosine(a, b)),
-        )
+        likely = score(*(found[name] for name in ("inliers", "agreement", "conflict", "outline", "off_tone")))
+        inliers, blocks = (found.pop(name).astype(np.uint16) for name in ("inliers", "blocks"))
+        return Evidence(inliers=inliers, blocks=blocks, transform=transform, score=likely, **found)
 
     def _batches(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Iterator[list[tuple[int, int]]]:
         for start in range(0, len(a), _PAIRS):
@@ -179,4 +181,8 @@ class GeometryVerifier:
         from dedupkit.matching.geometry import NOT_ALIGNED
 
         here, there = self._views[a], self._views[b]
-        return NOT_ALIGNED if here is None or there is None else align(here, there)
+        if here is None or there is None:
+            return NOT_ALIGNED
+        found = align(here, there)
+        plain = min(here.entropy, there.entropy) < self._min_entropy
+        return NOT_ALIGNED if plain and not found.in_place else found

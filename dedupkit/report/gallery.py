@@ -40,7 +40,7 @@ class GalleryMember:
         How the two had to be turned, and whether a frame was cut away, for the match.
     cosine : float or None
         Of the two descriptors.
-    inliers, blocks, agreement, conflict, overlap, score : number or None
+    inliers, blocks, agreement, conflict, outline, off_tone, overlap, score : number or None
         What geometry found, as in `dedupkit.sample.EVIDENCE`.
     """
 
@@ -58,6 +58,8 @@ class GalleryMember:
     blocks: int | None = None
     agreement: float | None = None
     conflict: float | None = None
+    outline: float | None = None
+    off_tone: float | None = None
     overlap: float | None = None
     score: float | None = None
 

@@ -30,7 +30,8 @@ class Counting:
         self.asked += zip(a.tolist(), b.tolist(), strict=True)
         number = (a * 100 + b).astype(np.float32)
         none = np.zeros(len(a), np.uint16)
-        return Evidence(none, none, number, 0 * number, number, np.zeros((len(a), 6), np.float32), number)
+        nothing, transform = 0 * number, np.zeros((len(a), 6), np.float32)
+        return Evidence(none, none, number, nothing, number, nothing, number, transform, number)
 
 
 def positions(*values: int) -> Any:

@@ -23,13 +23,14 @@ class Oracle:
         self.picture, self.descriptors, self.asked = picture, descriptors, []  # type: ignore[var-annotated]
 
     def cosine(self, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.einsum("nd,nd->n", self.descriptors[a.astype(int)], self.descriptors[b.astype(int)])
+        return np.asarray(np.einsum("nd,nd->n", self.descriptors[a.astype(int)], self.descriptors[b.astype(int)]))
 
     def __call__(self, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> Evidence:
         self.asked += list(zip(a.tolist(), b.tolist(), strict=True))
         same = (self.picture[a.astype(int)] == self.picture[b.astype(int)]).astype(np.float32)
         whole = (20 * same).astype(np.uint16)
-        return Evidence(whole, whole, same, 1 - same, same, np.zeros((len(a), 6), np.float32), same)
+        transform = np.zeros((len(a), 6), np.float32)
+        return Evidence(whole, whole, same, 1 - same, same, 1 - same, same, transform, same)
 
 
 def a_set(seed: int, pictures: int, copies: int, spread: float) -> tuple[Oracle, Candidates]:
