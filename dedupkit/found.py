@@ -16,7 +16,7 @@ from dedupkit.errors import UsageError
 from dedupkit.grouping.groups import components
 from dedupkit.grouping.verdicts import grouped_positions
 from dedupkit.journey import Journey
-from dedupkit.matching.stage import RADIUS_KEY
+from dedupkit.matching.stage import search_facts
 from dedupkit.options import resolve_recipe
 from dedupkit.sample import Tier
 from dedupkit.sources import open_source
@@ -51,6 +51,10 @@ class Found:
     look_alikes : pyarrow.Table
         Pairs near by descriptor that geometry refused, in the columns of `pairs`: burst shots, the same product, the
         same template.
+    neighbour_recall : float or None
+        Share of the pairs of near descriptors that was found, measured on a sample; None where the search was exact.
+    capped_neighbours : int
+        Samples with more near descriptors than their lists could take: some of their pairs may be missing.
     """
 
     samples: int
@@ -59,6 +63,8 @@ class Found:
     max_hamming_bits: int
     min_cosine: float
     look_alikes: pa.Table
+    neighbour_recall: float | None
+    capped_neighbours: int
 
     @cached_property
     def groups(self) -> list[list[str]]:
@@ -190,10 +196,19 @@ def find_duplicates(
         names = _names(journey)
     faulty = names.filter(pc.is_valid(names["fault"]))
     faults = dict(zip(faulty["key"].to_pylist(), faulty["fault"].to_pylist(), strict=True))
-    radius = int((matched.pairs.schema.metadata or {})[RADIUS_KEY])
+    facts = search_facts(matched.pairs.schema.metadata)
     floor = journey.recipe.matching.min_cosine if journey.recipe.descriptor else 1.0
     pairs, look_alikes = (_with_keys(table, names) for table in (matched.pairs, matched.look_alikes))
-    return Found(names.num_rows, pairs, faults, radius, floor, look_alikes)
+    return Found(
+        names.num_rows,
+        pairs,
+        faults,
+        int(facts["max_hamming_bits"] or 0),
+        floor,
+        look_alikes,
+        facts["neighbour_recall"],
+        int(facts["capped_neighbours"] or 0),
+    )
 
 
 def _silent(progress: Progress) -> None:

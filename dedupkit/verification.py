@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from dedupkit.grouping import keep as keeping
 from dedupkit.grouping.stage import columns_of
 from dedupkit.matching.descriptors import descriptor_rows
+from dedupkit.matching.stage import VERIFIED_KEY
 from dedupkit.parts import Part, Progress, make_parts
 from dedupkit.sample import PAIRS, ROW_BITS, Tier
 from dedupkit.storage import digest
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from dedupkit.journey import Journey
     from dedupkit.matching.proof import Candidates, Proven, Verifier
     from dedupkit.matching.views import GeometryVerifier
-
-VERIFIED_KEY = b"dedupkit.verified"
 
 
 def verified(

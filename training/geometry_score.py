@@ -33,7 +33,7 @@ from dedupkit.storage import Folder
 
 TRUE_PAIRS, NEAREST_FALSE, OTHER_FALSE = 8000, 8000, 6000
 FALSE_WEIGHT = 50.0  # a false pair joins two groups
-EVIDENCE = ("agreement", "conflict", "outline", "off_tone")
+EVIDENCE = ("agreement", "outline", "off_tone")  # conflict says nothing more, and gets a weight of either sign
 
 
 def written_over(image: Image.Image, rng: np.random.Generator) -> Image.Image:

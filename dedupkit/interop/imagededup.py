@@ -95,6 +95,8 @@ def duplicates_of_encodings(
         max_hamming_bits=radius if of_hashes else 0,
         min_cosine=1.0 if of_hashes else floor,
         look_alikes=pairs.slice(0, 0),
+        neighbour_recall=None,
+        capped_neighbours=0,
         files=tuple(known),
     )
 

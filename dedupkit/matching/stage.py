@@ -16,7 +16,7 @@ from dedupkit.matching.turns import INVERSE, ORIENTATIONS, mirrored_distances
 from dedupkit.sample import FINGERPRINTS, PAIRS, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,6 +30,7 @@ STAGE = "candidates/1"
 RADIUS_KEY = b"dedupkit.max_hamming_bits"
 CAPPED_KEY = b"dedupkit.capped_neighbours"
 RECALL_KEY = b"dedupkit.neighbour_recall"
+VERIFIED_KEY = b"dedupkit.verified"
 _MIN_DESCRIBED_ENTROPY = 0.2  # bits of 5
 _COSINES = 1 << 15  # computed at a time
 COLUMNS = (
@@ -125,6 +126,22 @@ def _match(prints: Fingerprints, matching: Matching, threads: int, scratch: Path
         near, facts = _with_neighbours(near, prints, distinct, matching, threads, scratch)
         metadata |= facts
     return pa.concat_tables([exact, near]).replace_schema_metadata(metadata)
+
+
+def search_facts(metadata: Mapping[bytes, bytes] | None) -> dict[str, int | float | None]:
+    """How pairs were searched, out of the metadata of their table.
+
+    ``max_hamming_bits``: the radius.  ``neighbour_recall``: the share of the pairs of near descriptors that an exact
+    search finds and this one found, measured on a sample; None where it was exact.  ``capped_neighbours``: samples with
+    more near descriptors than their lists could take.  ``verified_pairs``: how many geometry was asked about.
+    """
+    said = {key: value.decode() for key, value in (metadata or {}).items()}
+    return {
+        "max_hamming_bits": int(said[RADIUS_KEY]) if RADIUS_KEY in said else None,
+        "neighbour_recall": float(said[RECALL_KEY]) if said.get(RECALL_KEY) else None,
+        "capped_neighbours": int(said.get(CAPPED_KEY, 0)),
+        "verified_pairs": int(said.get(VERIFIED_KEY, 0)),
+    }
 
 
 def _with_neighbours(

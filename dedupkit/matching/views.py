@@ -162,7 +162,7 @@ class GeometryVerifier:
         columns = {name: [getattr(row, name) for row in rows] for name in names}
         found = {name: np.array(values, np.float32) for name, values in columns.items()}
         transform = np.array([row.transform for row in rows], np.float32).reshape(-1, 6)
-        likely = score(*(found[name] for name in ("inliers", "agreement", "conflict", "outline", "off_tone")))
+        likely = score(*(found[name] for name in ("inliers", "agreement", "outline", "off_tone")))
         inliers, blocks = (found.pop(name).astype(np.uint16) for name in ("inliers", "blocks"))
         return Evidence(inliers=inliers, blocks=blocks, transform=transform, score=likely, **found)
 

@@ -50,6 +50,8 @@ class Report:
         The largest groups.
     thumbnails : mapping of int to bytes
         JPEG by position; where one is missing, a blank is shown.
+    search : mapping of str to int, float or None
+        How pairs were searched, as `dedupkit.matching.stage.search_facts` says it.
     version : str
         dedupkit's.
     """
@@ -60,6 +62,7 @@ class Report:
     written: Mapping[str, int]
     gallery: tuple[GalleryGroup, ...]
     thumbnails: Mapping[int, bytes]
+    search: Mapping[str, int | float | None]
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class Report:
             "notes": dict(self.summary.notes),
             "groups": self.summary.groups,
             "tiers": dict(self.summary.tiers),
+            "search": dict(self.search),
             "quarantined": [dict(sample) for sample in self.summary.quarantined],
             "largest_groups": [self._group(group) for group in self.gallery],
             "recipe": self.recipe_toml,
@@ -103,6 +107,7 @@ class Report:
             bar=_bar(self.summary),
             reasons=_reasons(self.summary),
             notes=[(count, NOTES[Note(note)]) for note, count in self.summary.notes.items() if count],
+            search=_search_words(self.search),
             sizes=_size_ranges(self.summary),
             gallery=[(group, [self._shown(member) for member in group.members]) for group in self.gallery],
             reason_words={reason.value: words[0] for reason, words in REASONS.items()},
@@ -144,6 +149,7 @@ def build_report(
     recipe_toml: str,
     samples_written: Mapping[str, int],
     gallery: Sequence[GalleryGroup],
+    search: Mapping[str, int | float | None],
 ) -> Report:
     """Make the report of a run.
 
@@ -161,6 +167,8 @@ def build_report(
         Samples by output format.
     gallery : sequence of GalleryGroup
         What `dedupkit.report.gallery.choose` picked.
+    search : mapping of str to int, float or None
+        What `dedupkit.matching.stage.search_facts` says.
 
     Raises
     ------
@@ -174,6 +182,7 @@ def build_report(
         written=dict(samples_written),
         gallery=tuple(gallery),
         thumbnails=dict(thumbnails),
+        search=dict(search),
     )
 
 
@@ -209,6 +218,24 @@ def _reasons(summary: Summary) -> list[dict[str, Any]]:
         for reason in Reason
         if summary.reasons[reason]
     ]
+
+
+def _search_words(search: Mapping[str, int | float | None]) -> list[str]:
+    """What a reader should know of how copies were searched."""
+    words = []
+    if search["max_hamming_bits"] is not None:
+        words.append(f"Hashes were compared up to {search['max_hamming_bits']} bits.")
+    if search["verified_pairs"]:
+        words.append(f"Geometry looked at {search['verified_pairs']:,} pairs.")
+    recall, capped = search["neighbour_recall"], search["capped_neighbours"]
+    if recall is not None:
+        words.append(f"Of the pairs of near descriptors the search found {100 * recall:.2f} %, as measured.")
+    if capped:
+        words.append(
+            f"{capped:,} samples have more near descriptors than were listed; raise max_neighbours in [matching] to "
+            "follow them all."
+        )
+    return words
 
 
 def _size_ranges(summary: Summary) -> list[dict[str, Any]]:

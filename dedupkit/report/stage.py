@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from dedupkit.matching.stage import search_facts
 from dedupkit.parts import Part, make_parts, read_table, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
@@ -51,8 +52,15 @@ def report(
     gallery = choose(decisions)
     wanted = sorted(position for group in gallery for position in group.positions)
     pictures = _thumbnails(journey, wanted)
+    pairs = read_table(journey.tables.stage("pairs"), "pairs.parquet", ())
     built = build_report(
-        decisions, pictures, source=source, recipe_toml=recipe_toml, samples_written=written, gallery=gallery
+        decisions,
+        pictures,
+        source=source,
+        recipe_toml=recipe_toml,
+        samples_written=written,
+        gallery=gallery,
+        search=search_facts(pairs.schema.metadata),
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())

@@ -174,7 +174,7 @@ def test_files_that_are_not_known_are_asked_for(photos: Path) -> None:
 def test_the_weakest_link_is_followed_through_a_chain() -> None:
     found = duplicates_of_encodings({"a": "00", "b": "0f", "c": "ff", "d": "1ff"}, max_hamming_bits=4)
     columns = {name: found.pairs[name] for name in found.pairs.column_names}
-    plain = dedupkit.Found(4, pa.table(columns), {}, 4, 1.0, found.look_alikes)
+    plain = dedupkit.Found(4, pa.table(columns), {}, 4, 1.0, found.look_alikes, None, 0)
     assert to_duplicates(plain, scores=True) == {
         "a": [("b", 4), ("c", 4), ("d", 4)],
         "b": [("a", 4), ("c", 4), ("d", 4)],

@@ -45,7 +45,20 @@ def table(*rows: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=DECISIONS)
 
 
-def built(decisions: pa.Table, recipe: Recipe | None = None, thumbnails: dict[int, bytes] | None = None) -> Report:
+EXACT_SEARCH: dict[str, int | float | None] = {
+    "max_hamming_bits": 31,
+    "neighbour_recall": None,
+    "capped_neighbours": 0,
+    "verified_pairs": 0,
+}
+
+
+def built(
+    decisions: pa.Table,
+    recipe: Recipe | None = None,
+    thumbnails: dict[int, bytes] | None = None,
+    search: dict[str, int | float | None] | None = None,
+) -> Report:
     return build_report(
         decisions,
         thumbnails or {},
@@ -53,6 +66,7 @@ def built(decisions: pa.Table, recipe: Recipe | None = None, thumbnails: dict[in
         recipe_toml=(recipe or Recipe()).dumps(),
         samples_written={"arrow": 3},
         gallery=choose(decisions),
+        search=search or EXACT_SEARCH,
     )
 
 
@@ -209,3 +223,19 @@ def test_transparency_stands_on_white() -> None:
 @pytest.mark.parametrize("data", [b"", b"<html>", b"\xff\xd8\xff\xe0 cut"])
 def test_what_is_no_image_has_no_thumbnail(data: bytes) -> None:
     assert thumbnail(data) is None
+
+
+def test_what_an_approximate_search_may_have_missed_is_said(decisions: pa.Table) -> None:
+    search: dict[str, int | float | None] = {
+        "max_hamming_bits": 24,
+        "neighbour_recall": 0.9932,
+        "capped_neighbours": 1203,
+        "verified_pairs": 5000,
+    }
+    report = built(decisions, search=search)
+    assert report.to_json()["search"] == search
+    page = report.to_html()
+    assert "99.32 %" in page
+    assert "1,203 samples have more near descriptors than were listed" in page
+    assert "max_neighbours" in page
+    assert "near descriptors" not in built(decisions).to_html()
