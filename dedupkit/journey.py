@@ -191,12 +191,14 @@ class Journey:
         With `for_decisions` every member of a group is compared with the one that the keep policy likes best; without,
         no more pairs are verified than the groups need.
         """
+        from dedupkit.matching import proof
         from dedupkit.verification import verified
 
         candidates = self.candidates(fingerprints)
         stage = self.tables.stage("pairs")
         keep = self.recipe.keep
         inputs = {
+            "stage": proof.STAGE,
             "candidates": self.tables.stage("candidates").report("candidates.parquet")["sha256"],
             "matching": digest(self.recipe.matching.model_dump()),
             "keep": digest(policy_name(keep.policy)) if for_decisions else "",

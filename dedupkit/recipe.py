@@ -119,7 +119,7 @@ class Matching(_Part):
     turned: bool = True
     min_pdq_quality: int = Field(default=50, ge=0, le=100)
     min_luminance_entropy: float = Field(default=2.1, ge=0, le=5)
-    min_cosine: float = Field(default=0.4, ge=0, le=1)
+    min_cosine: float = Field(default=0.5, ge=0, le=1)
     sure_cosine: float = Field(default=0.6, ge=0, le=1)
     max_neighbours: int = Field(default=32, ge=1, le=1024)
     verify: Literal["geometry", "none"] = "geometry"

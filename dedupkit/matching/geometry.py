@@ -123,11 +123,12 @@ def view_of(gray: NDArray[np.uint8], max_frame_range: int) -> View:
         Levels of 0-255 that a pixel of a uniform frame may be away from the middle of its edge's outermost line.
     """
     inner = trim_frame(gray, max_frame_range)
-    picture = _resized(np.ascontiguousarray(gray if inner is None else inner), VIEW_SIDE)
+    whole = np.ascontiguousarray(gray if inner is None else inner)
+    picture = _resized(whole, VIEW_SIDE)
     finder = _features()
     points, codes = finder.detectAndCompute(picture, None)
     compared = _resized(picture, COMPARED_SIDE)
-    entropy = luminance_entropy(compared)
+    entropy = luminance_entropy(whole)  # resizing would soften edges, and add shades
     if codes is None:
         nothing = np.zeros((0, 32), np.uint8)
         return View(compared, np.zeros((0, 4), np.float32), nothing, nothing, entropy)
@@ -137,8 +138,8 @@ def view_of(gray: NDArray[np.uint8], max_frame_range: int) -> View:
 
 def luminance_entropy(gray: NDArray[np.uint8]) -> float:
     """Bits of the luminance in 32 steps."""
-    shares = np.bincount((gray >> 3).ravel(), minlength=32) / gray.size
-    shares = shares[shares > 0]
+    counts = cv2.calcHist([gray], [0], None, [32], [0, 256])
+    shares = counts[counts > 0] / gray.size
     return float(-(shares * np.log2(shares)).sum())
 
 

@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Logistic regression over 22,000 candidate pairs of 500 pictures, half of them of clothes much alike, and nine copies of
-# each, a third written all over; a false pair weighs fifty times a true one, and a little more by the 0.4.  See
+# Logistic regression over 22,000 candidate pairs of 500 pictures, half of them of clothes much alike, and nine copies
+# of each, a third written all over; a false pair weighs fifty times a true one, and a little more by the 0.4.  See
 # training/geometry_score.py.
 _INTERCEPT = -11.47 - 0.4
 _INLIERS, _AGREEMENT, _OUTLINE, _OFF_TONE = 2.43, 4.84, 1.23, -1.98

@@ -31,6 +31,7 @@ STAGE = "views/3"
 _BATCH = 16
 _ROWS = 256
 _PAIRS = 64  # verified at a time by one thread
+_MIN_PLAIN_AGREEMENT = 0.9  # of the blocks of letters and signs
 _MIN_SIDE = 144  # that a JPEG decoded at reduced scale keeps
 
 VIEWS = pa.schema(
@@ -185,4 +186,5 @@ class GeometryVerifier:
             return NOT_ALIGNED
         found = align(here, there)
         plain = min(here.entropy, there.entropy) < self._min_entropy
-        return NOT_ALIGNED if plain and not found.in_place else found
+        as_it_is = found.in_place and found.agreement >= _MIN_PLAIN_AGREEMENT
+        return NOT_ALIGNED if plain and not as_it_is else found

@@ -63,7 +63,7 @@ def test_the_default_recipe_writes_every_option_out() -> None:
         "turned": True,
         "min_pdq_quality": 50,
         "min_luminance_entropy": 2.1,
-        "min_cosine": 0.4,
+        "min_cosine": 0.5,
         "sure_cosine": 0.6,
         "max_neighbours": 32,
         "verify": "geometry",

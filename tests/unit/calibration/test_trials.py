@@ -109,7 +109,7 @@ def test_only_limits_that_count_are_tried() -> None:
     bare = Matching(verify="none", max_hamming_bits=31, min_cosine=0.8)
     assert limits_of(Matching(max_hamming_bits=31), described=False) == {"max_hamming_bits": 31}
     assert limits_of(bare, described=True) == {"max_hamming_bits": 31, "min_cosine": 0.8}
-    assert {each.matching.min_cosine for each in tried(lambda _: (9, 0), FAST).outcomes} == {0.4}
+    assert {each.matching.min_cosine for each in tried(lambda _: (9, 0), FAST).outcomes} == {0.5}
     outcomes = tried(lambda _: (9, 0), Recipe(matching=bare)).outcomes
     assert {each.matching.min_score for each in outcomes} == {0.5}
     assert 0.8 in {each.matching.min_cosine for each in outcomes}
