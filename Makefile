@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
-# The version that the extras were tested with; any torch >= 2.2 will do.
-TORCH ?= torch==2.13.0
+# The versions that the extras were tested with; any torch >= 2.2 and its torchvision will do.
+TORCH ?= torch==2.14.1 torchvision==0.29.1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
@@ -57,5 +57,5 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@touch $(VENV)/.runtime $@
 
 $(VENV)/.extras: $(VENV)/.dev
-	@$(PIP) install --editable '.[torch]' '$(TORCH)'
+	@$(PIP) install --editable '.[torch,imagededup]' $(TORCH)
 	@touch $@

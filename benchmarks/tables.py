@@ -54,8 +54,8 @@ def speed_table(result: Mapping[str, Any]) -> str:
     ]
     head = ("", "wall time", "images/s", "CPU time", "peak memory", "pair precision", "pair recall")
     about = (
-        f"{data['images']:,} images ({data['bytes'] / 1e6:,.0f} MB): {data['groups']} photos under {data['families']} "
-        f"edits each. Whole processes from start to JSON, median of {result['runs']}, in turns. {footing(result)}."
+        f"{data['images']:,} images ({data['bytes'] / 1e6:,.0f} MB) of {data['groups']:,} pictures, {data['families']} "
+        f"kinds of edits. Whole processes from start to JSON, median of {result['runs']}, in turns. {footing(result)}."
     )
     return f"{table(head, rows)}\n\n{about}"
 
@@ -97,6 +97,9 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "families": ("speed.json", families_table),
     "thorough": ("thorough.json", speed_table),
     "thorough_families": ("thorough.json", families_table),
+    "laion": ("laion.json", speed_table),
+    "unseen": ("unseen.json", speed_table),
+    "unseen_families": ("unseen.json", families_table),
     "scale": ("scale.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
 }

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Matching
 
 STAGE = "pairs/2"  # also of the score
-_TRIES = (3, 2, 1, 1, 1)  # pairs of a group with its nearest other group, with the next one ... that are verified
-_REFUSALS = 4  # after which a group is asked about no more
+_TRIES = (3, 2, 1, 1, 1, 1)  # pairs of a group with its nearest other group, with the next one ... that are verified
+_REFUSALS = 5  # after which a group is asked about no more
 _STAR_ROUNDS = 16
 
 
