@@ -23,7 +23,7 @@ _SHARDS = 8
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    return write_shards(tmp_path_factory.mktemp("resume") / "shards", _SHARDS, 60)
+    return write_shards(tmp_path_factory.mktemp("resume") / "shards", _SHARDS, 20)
 
 
 @pytest.fixture(scope="module")
