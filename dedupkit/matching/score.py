@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Logistic regression over 22,000 candidate pairs of 500 pictures, half of them of clothes much alike, and nine copies
-# of each, a third written all over; a false pair weighs fifty times a true one.  See training/geometry_score.py.  The 1.0
-# leaves out the one false pair that was still found among 6,750 other pictures of clothes, and one true one in 200.
+# of each, a third written all over; a false pair weighs fifty times a true one.  See training/geometry_score.py.
+# The 1.0 leaves out the one false pair found among 6,750 other pictures of clothes, and one true one in 200.
 _INTERCEPT = -11.47 - 1.0
 _INLIERS, _AGREEMENT, _OUTLINE, _OFF_TONE = 2.43, 4.84, 1.23, -1.98
 
