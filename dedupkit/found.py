@@ -16,7 +16,7 @@ from dedupkit.errors import UsageError
 from dedupkit.grouping.groups import components
 from dedupkit.grouping.verdicts import grouped_positions
 from dedupkit.journey import Journey
-from dedupkit.matching.stage import search_facts
+from dedupkit.matching.stage import SearchFacts
 from dedupkit.options import resolve_recipe
 from dedupkit.sample import Tier
 from dedupkit.sources import open_source
@@ -196,18 +196,18 @@ def find_duplicates(
         names = _names(journey)
     faulty = names.filter(pc.is_valid(names["fault"]))
     faults = dict(zip(faulty["key"].to_pylist(), faulty["fault"].to_pylist(), strict=True))
-    facts = search_facts(matched.pairs.schema.metadata)
+    facts = SearchFacts.of(matched.pairs)
     floor = journey.recipe.matching.min_cosine if journey.recipe.descriptor else 1.0
     pairs, look_alikes = (_with_keys(table, names) for table in (matched.pairs, matched.look_alikes))
     return Found(
         names.num_rows,
         pairs,
         faults,
-        int(facts["max_hamming_bits"] or 0),
+        facts.max_hamming_bits,
         floor,
         look_alikes,
-        facts["neighbour_recall"],
-        int(facts["capped_neighbours"] or 0),
+        facts.neighbour_recall,
+        facts.capped_neighbours,
     )
 
 

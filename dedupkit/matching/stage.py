@@ -16,7 +16,7 @@ from dedupkit.matching.turns import INVERSE, ORIENTATIONS, mirrored_distances
 from dedupkit.sample import FINGERPRINTS, PAIRS, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,6 +39,40 @@ COLUMNS = (
     "trimmed_phash", "trimmed_pdq", "trimmed_pdq_quality", "trimmed_luminance_entropy",
 )  # fmt: skip
 _TRIMMED = ("none", "a", "b", "both")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFacts:
+    """How pairs were searched.
+
+    Attributes
+    ----------
+    max_hamming_bits : int
+        The radius of hashes.
+    neighbour_recall : float or None
+        Share of the pairs of near descriptors that an exact search finds and this one found, measured on a sample; None
+        where it was exact.
+    capped_neighbours : int
+        Samples with more near descriptors than their lists could take.
+    verified_pairs : int
+        Pairs that geometry was asked about.
+    """
+
+    max_hamming_bits: int
+    neighbour_recall: float | None = None
+    capped_neighbours: int = 0
+    verified_pairs: int = 0
+
+    @classmethod
+    def of(cls, pairs: pa.Table) -> SearchFacts:
+        """What the metadata of a table of pairs says."""
+        said = {key: value.decode() for key, value in (pairs.schema.metadata or {}).items()}
+        return cls(
+            int(said[RADIUS_KEY]),
+            float(said[RECALL_KEY]) if said.get(RECALL_KEY) else None,
+            int(said.get(CAPPED_KEY, 0)),
+            int(said.get(VERIFIED_KEY, 0)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +160,6 @@ def _match(prints: Fingerprints, matching: Matching, threads: int, scratch: Path
         near, facts = _with_neighbours(near, prints, distinct, matching, threads, scratch)
         metadata |= facts
     return pa.concat_tables([exact, near]).replace_schema_metadata(metadata)
-
-
-def search_facts(metadata: Mapping[bytes, bytes] | None) -> dict[str, int | float | None]:
-    """How pairs were searched, out of the metadata of their table.
-
-    ``max_hamming_bits``: the radius.  ``neighbour_recall``: the share of the pairs of near descriptors that an exact
-    search finds and this one found, measured on a sample; None where it was exact.  ``capped_neighbours``: samples with
-    more near descriptors than their lists could take.  ``verified_pairs``: how many geometry was asked about.
-    """
-    said = {key: value.decode() for key, value in (metadata or {}).items()}
-    return {
-        "max_hamming_bits": int(said[RADIUS_KEY]) if RADIUS_KEY in said else None,
-        "neighbour_recall": float(said[RECALL_KEY]) if said.get(RECALL_KEY) else None,
-        "capped_neighbours": int(said.get(CAPPED_KEY, 0)),
-        "verified_pairs": int(said.get(VERIFIED_KEY, 0)),
-    }
 
 
 def _with_neighbours(

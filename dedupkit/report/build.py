@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from dedupkit.matching.stage import SearchFacts
     from dedupkit.report.gallery import GalleryGroup, GalleryMember
     from dedupkit.report.summary import Summary
 
@@ -50,8 +51,8 @@ class Report:
         The largest groups.
     thumbnails : mapping of int to bytes
         JPEG by position; where one is missing, a blank is shown.
-    search : mapping of str to int, float or None
-        How pairs were searched, as `dedupkit.matching.stage.search_facts` says it.
+    search : SearchFacts
+        How pairs were searched.
     version : str
         dedupkit's.
     """
@@ -62,7 +63,7 @@ class Report:
     written: Mapping[str, int]
     gallery: tuple[GalleryGroup, ...]
     thumbnails: Mapping[int, bytes]
-    search: Mapping[str, int | float | None]
+    search: SearchFacts
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class Report:
             "notes": dict(self.summary.notes),
             "groups": self.summary.groups,
             "tiers": dict(self.summary.tiers),
-            "search": dict(self.search),
+            "search": asdict(self.search),
             "quarantined": [dict(sample) for sample in self.summary.quarantined],
             "largest_groups": [self._group(group) for group in self.gallery],
             "recipe": self.recipe_toml,
@@ -149,7 +150,7 @@ def build_report(
     recipe_toml: str,
     samples_written: Mapping[str, int],
     gallery: Sequence[GalleryGroup],
-    search: Mapping[str, int | float | None],
+    search: SearchFacts,
 ) -> Report:
     """Make the report of a run.
 
@@ -167,8 +168,8 @@ def build_report(
         Samples by output format.
     gallery : sequence of GalleryGroup
         What `dedupkit.report.gallery.choose` picked.
-    search : mapping of str to int, float or None
-        What `dedupkit.matching.stage.search_facts` says.
+    search : SearchFacts
+        How pairs were searched.
 
     Raises
     ------
@@ -182,7 +183,7 @@ def build_report(
         written=dict(samples_written),
         gallery=tuple(gallery),
         thumbnails=dict(thumbnails),
-        search=dict(search),
+        search=search,
     )
 
 
@@ -220,14 +221,12 @@ def _reasons(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def _search_words(search: Mapping[str, int | float | None]) -> list[str]:
+def _search_words(search: SearchFacts) -> list[str]:
     """What a reader should know of how copies were searched."""
-    words = []
-    if search["max_hamming_bits"] is not None:
-        words.append(f"Hashes were compared up to {search['max_hamming_bits']} bits.")
-    if search["verified_pairs"]:
-        words.append(f"Geometry looked at {search['verified_pairs']:,} pairs.")
-    recall, capped = search["neighbour_recall"], search["capped_neighbours"]
+    words = [f"Hashes were compared up to {search.max_hamming_bits} bits."]
+    if search.verified_pairs:
+        words.append(f"Geometry looked at {search.verified_pairs:,} pairs.")
+    recall, capped = search.neighbour_recall, search.capped_neighbours
     if recall is not None:
         words.append(f"Of the pairs of near descriptors the search found {100 * recall:.2f} %, as measured.")
     if capped:

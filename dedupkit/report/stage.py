@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from dedupkit.matching.stage import search_facts
+from dedupkit.matching.stage import SearchFacts
 from dedupkit.parts import Part, make_parts, read_table, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
@@ -60,7 +60,7 @@ def report(
         recipe_toml=recipe_toml,
         samples_written=written,
         gallery=gallery,
-        search=search_facts(pairs.schema.metadata),
+        search=SearchFacts.of(pairs),
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())

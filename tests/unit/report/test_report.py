@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dedupkit.errors import RunError
+from dedupkit.matching.stage import SearchFacts
 from dedupkit.recipe import Recipe
 from dedupkit.report.build import Report, build_report
 from dedupkit.report.gallery import choose, thumbnail
@@ -45,19 +46,14 @@ def table(*rows: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=DECISIONS)
 
 
-EXACT_SEARCH: dict[str, int | float | None] = {
-    "max_hamming_bits": 31,
-    "neighbour_recall": None,
-    "capped_neighbours": 0,
-    "verified_pairs": 0,
-}
+EXACT_SEARCH = SearchFacts(31)
 
 
 def built(
     decisions: pa.Table,
     recipe: Recipe | None = None,
     thumbnails: dict[int, bytes] | None = None,
-    search: dict[str, int | float | None] | None = None,
+    search: SearchFacts = EXACT_SEARCH,
 ) -> Report:
     return build_report(
         decisions,
@@ -66,7 +62,7 @@ def built(
         recipe_toml=(recipe or Recipe()).dumps(),
         samples_written={"arrow": 3},
         gallery=choose(decisions),
-        search=search or EXACT_SEARCH,
+        search=search,
     )
 
 
@@ -226,13 +222,13 @@ def test_what_is_no_image_has_no_thumbnail(data: bytes) -> None:
 
 
 def test_what_an_approximate_search_may_have_missed_is_said(decisions: pa.Table) -> None:
-    search: dict[str, int | float | None] = {
+    search = {
         "max_hamming_bits": 24,
         "neighbour_recall": 0.9932,
         "capped_neighbours": 1203,
         "verified_pairs": 5000,
     }
-    report = built(decisions, search=search)
+    report = built(decisions, search=SearchFacts(24, 0.9932, 1203, 5000))
     assert report.to_json()["search"] == search
     page = report.to_html()
     assert "99.32 %" in page
