@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
-STAGE = "fingerprints/3"  # raised whenever the same input gives other fingerprints
+STAGE = "fingerprints/4"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
 _BATCH = 16  # larger batches fill more memory than the allocator keeps, and page faults eat what they gain
 _DESCRIBED = 4  # pictures at a time: larger batches are no quicker on CPUs and take more memory

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dedupkit.recipe import Matching
 
-STAGE = "pairs/3"  # also of the score
+STAGE = "pairs/4"  # also of the score
 _TRIES = (3, 2, 1, 1, 1, 1)  # pairs of a group with its nearest other group, with the next one ... that are verified
 _REFUSALS = 5  # after which a group is asked about no more
 _STAR_ROUNDS = 16

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dedupkit.engines.ordered import in_order
 from dedupkit.fingerprints.decode import decode
-from dedupkit.matching.geometry import View, align, view_of
+from dedupkit.matching.geometry import NOT_ALIGNED, View, align, view_of
 from dedupkit.matching.proof import Evidence
 from dedupkit.matching.score import score
 from dedupkit.sample import ROW_BITS, Fault, position
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
-STAGE = "views/3"
+STAGE = "views/4"
 _BATCH = 16
 _ROWS = 256
 _PAIRS = 64  # verified at a time by one thread
@@ -156,14 +156,17 @@ class GeometryVerifier:
     def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Evidence:
         """Evidence about pairs of positions."""
         rows: list[Alignment] = []
+        refused: list[bool] = []
         for _, aligned in in_order(self._aligned, self._batches(a, b), self._threads):
-            rows.extend(aligned)
+            rows.extend(found for found, _ in aligned)
+            refused.extend(no for _, no in aligned)
             self._observe(len(aligned))
         names = ("inliers", "blocks", "agreement", "conflict", "outline", "off_tone", "overlap")
         columns = {name: [getattr(row, name) for row in rows] for name in names}
         found = {name: np.array(values, np.float32) for name, values in columns.items()}
         transform = np.array([row.transform for row in rows], np.float32).reshape(-1, 6)
         likely = score(*(found[name] for name in ("inliers", "agreement", "outline", "off_tone")))
+        likely[np.array(refused, dtype=bool)] = 0
         inliers, blocks = (found.pop(name).astype(np.uint16) for name in ("inliers", "blocks"))
         return Evidence(inliers=inliers, blocks=blocks, transform=transform, score=likely, **found)
 
@@ -171,20 +174,18 @@ class GeometryVerifier:
         for start in range(0, len(a), _PAIRS):
             yield list(zip(a[start : start + _PAIRS].tolist(), b[start : start + _PAIRS].tolist(), strict=True))
 
-    def _aligned(self, pairs: list[tuple[int, int]]) -> list[Alignment]:
+    def _aligned(self, pairs: list[tuple[int, int]]) -> list[tuple[Alignment, bool]]:
         import faiss
 
         faiss.omp_set_num_threads(1)  # of this thread
         cv2.setNumThreads(1)
         return [self._align(*pair) for pair in pairs]
 
-    def _align(self, a: int, b: int) -> Alignment:
-        from dedupkit.matching.geometry import NOT_ALIGNED
-
+    def _align(self, a: int, b: int) -> tuple[Alignment, bool]:
+        """How two pictures lie over each other, and whether they are refused whatever the score."""
         here, there = self._views[a], self._views[b]
         if here is None or there is None:
-            return NOT_ALIGNED
+            return NOT_ALIGNED, True
         found = align(here, there)
         plain = min(here.entropy, there.entropy) < self._min_entropy
-        as_it_is = found.in_place and found.agreement >= _MIN_PLAIN_AGREEMENT
-        return NOT_ALIGNED if plain and not as_it_is else found
+        return found, plain and not (found.in_place and found.agreement >= _MIN_PLAIN_AGREEMENT)

@@ -109,3 +109,34 @@ def test_the_same_view_comes_out_the_same() -> None:
     assert np.array_equal(a.mirrored_codes, b.mirrored_codes)
     one, two = align(a, seen(ImageOps.mirror(image))), align(b, seen(ImageOps.mirror(image)))
     assert np.array_equal(one.transform, two.transform)
+
+
+def test_letters_over_a_picture_leave_its_outline_and_another_picture_does_not() -> None:
+    image = draw_picture(10)
+    written = image.copy()
+    draw = ImageDraw.Draw(written)
+    for line in range(6):
+        draw.text((10, 20 + 36 * line), "WHEN YOU SEE IT", fill="white", stroke_width=2, stroke_fill="black")
+    assert align(seen(image), seen(written)).outline > 0.8
+    other = draw_picture(11)
+    other.paste(image.crop((0, 0, 160, 240)), (0, 0))  # half of it is the same
+    assert align(seen(image), seen(other)).outline < 0.7
+
+
+def test_one_change_of_tone_is_on_the_line_and_a_darkened_half_is_not() -> None:
+    image = draw_picture(12)
+    brighter = image.point(lambda level: min(255, level * 0.7 + 60))
+    assert align(seen(image), seen(brighter)).off_tone < 0.05
+    half = image.copy()
+    half.paste(image.crop((0, 0, 160, 240)).point(lambda level: level // 4), (0, 0))
+    assert align(seen(image), seen(half)).off_tone > 0.2
+
+
+@pytest.mark.parametrize(
+    ("edit", "in_place"),
+    [("as it is", True), ("half as large", True), ("squeezed", True), ("grey", True), ("framed", True)]
+    + [(edit, False) for edit in ("cropped", "mirrored", "upside down", "turned 25", "turned 90")],
+)
+def test_in_place_is_what_is_neither_moved_nor_turned(edit: str, in_place: bool) -> None:
+    image = draw_picture(13)
+    assert align(seen(image), seen(EDITS[edit](image))).in_place == in_place

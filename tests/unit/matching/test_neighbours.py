@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dedupkit.errors import UsageError
-from dedupkit.matching import neighbours
+from dedupkit.matching import cells, neighbours
 from dedupkit.matching.neighbours import NeighbourPairs, neighbour_pairs
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def assert_same(one: NeighbourPairs, other: NeighbourPairs) -> None:
 @pytest.fixture
 def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells as they are in large sets, for a small one."""
-    monkeypatch.setattr(neighbours, "_CELL_ROWS", 25)
-    monkeypatch.setattr(neighbours, "_VISITED_CELLS", 8)
-    monkeypatch.setattr(neighbours, "_VISITED_ROUGH_CELLS", 5)
+    monkeypatch.setattr(cells, "_CELL_ROWS", 25)
+    monkeypatch.setattr(cells, "_VISITED_CELLS", 8)
+    monkeypatch.setattr(cells, "_VISITED_ROUGH_CELLS", 5)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -94,7 +94,7 @@ def test_pairs_out_of_cells_are_true_and_nearly_all(dtype: type, small_cells: No
 
 
 def test_the_measured_recall_is_that_of_comparing_all_pairs(small_cells: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "_VISITED_CELLS", 1)
+    monkeypatch.setattr(cells, "_VISITED_CELLS", 1)
     rows = clustered(500, np.random.default_rng(2), spread=0.7)  # fewer than are sampled, so all of them are
     found, expected = neighbour_pairs(rows, LIMIT, exact_below=0), brute_pairs(rows, LIMIT)
     assert 0.3 < len(found.a) / len(expected) < 0.95
@@ -104,7 +104,7 @@ def test_the_measured_recall_is_that_of_comparing_all_pairs(small_cells: None, m
 def test_parts_with_too_many_cells_take_rows_for_their_means(
     small_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "_MOST_MEANS", 3)
+    monkeypatch.setattr(cells, "_MOST_MEANS", 3)
     rows = clustered(2000, np.random.default_rng(9))
     found, expected = neighbour_pairs(rows, LIMIT, exact_below=0), brute_pairs(rows, LIMIT)
     assert set(pairs_of(found)) <= expected
@@ -166,6 +166,13 @@ def test_lists_are_not_lengthened_beyond_what_all_together_may_hold(monkeypatch:
     found = neighbour_pairs(rows, LIMIT, max_neighbours=6)
     assert len(found.a) <= 200 * 6
     assert found.capped.tolist() == list(range(200))
+
+
+def test_hits_dropped_on_the_way_are_those_no_list_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = clustered(2000, np.random.default_rng(9), members=50)
+    straight = neighbour_pairs(rows, LIMIT, max_neighbours=8)
+    monkeypatch.setattr(neighbours, "_HELD_HITS", 1)
+    assert_same(neighbour_pairs(rows, LIMIT, max_neighbours=8), straight)
 
 
 @pytest.mark.parametrize("exact_below", [0, 10_000])
