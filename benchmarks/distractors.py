@@ -56,7 +56,7 @@ def tiles(out: Path, folder: Path, count: int) -> None:
             x, y = (int(rng.integers(0, side - TILE)) for side in image.size)
             buffer = io.BytesIO()
             image.crop((x, y, x + TILE, y + TILE)).save(buffer, "JPEG", quality=85)
-            (out / f"{written:06d}.jpg").write_bytes(buffer.getvalue())
+            (out / f"tile{written:06d}.jpg").write_bytes(buffer.getvalue())
             written += 1
     print("tiles", written)
 
