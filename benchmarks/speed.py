@@ -129,7 +129,8 @@ def main() -> None:
     parser.add_argument("--immaculate-python", help="interpreter of an environment with immaculate")
     parser.add_argument("--rivals-python", help="interpreter of one with imagededup, imagehash and cleanvision")
     parser.add_argument("--preset", choices=("fast", "thorough"), default="fast")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=5, help="timed ones; with 0 the one that samples memory counts")
+    parser.add_argument("--said", type=Path, help="folder to keep what each tool said in")
     parser.add_argument("--out", type=Path, help="JSON; left out, speed.json or thorough.json")
     arguments = parser.parse_args()
     out = arguments.out or RESULTS / ("speed.json" if arguments.preset == "fast" else "thorough.json")
@@ -146,6 +147,9 @@ def main() -> None:
                 taken, said = run_once(tool, Path(scratch), sample_memory=turn == 0)
                 (measured if turn else sampled)[tool.name].append(taken)
                 quality.setdefault(tool.name, score(truth, said))
+                if arguments.said:
+                    arguments.said.mkdir(parents=True, exist_ok=True)
+                    (arguments.said / f"{tool.name}.json").write_text(json.dumps(said))
                 print(f"run {turn}: {tool.name} {taken.wall_s:.2f} s", flush=True)
     result = {
         "question": "How fast from start to JSON, against the rivals, on the same folder in the same run?",
@@ -156,9 +160,10 @@ def main() -> None:
             "groups": len({row["group"] for row in truth}),
             "families": len({row["family"] for row in truth}),
         },
-        "runs": arguments.runs,
+        "runs": max(1, arguments.runs),
         "tools": [
-            summarise(tool, measured[tool.name], sampled[tool.name], images, quality[tool.name]) for tool in chosen
+            summarise(tool, measured[tool.name] or sampled[tool.name], sampled[tool.name], images, quality[tool.name])
+            for tool in chosen
         ],
     }
     out.parent.mkdir(parents=True, exist_ok=True)
