@@ -92,6 +92,61 @@ def fidelity_table(result: Mapping[str, Any]) -> str:
     return f"{table(('', 'images', 'mean bits', '99th percentile', 'largest'), rows)}\n\n{footing(result)}."
 
 
+def search_table(result: Mapping[str, Any]) -> str:
+    """Time and memory of the searches, and what they found of planted pairs."""
+    rows = [
+        (
+            f"{run['kind']}, {run['rows']:,}",
+            f"{run['search_s']:.0f} s",
+            _mib(run["peak_rss_mib"]),
+            f"{run['pairs']:,}",
+            ", ".join(f"{name}: {_share(share)}" for name, share in run["planted_recall"].items()),
+        )
+        for run in result["runs"]
+    ]
+    head = ("", "time", "peak memory", "pairs", "found of the planted, by cosine or bits")
+    exponents = "; ".join(
+        f"{each['kind']} {each['rows'][0]:,} to {each['rows'][1]:,}: {each['exponent']:.2f}"
+        for each in result["growth"]
+    )
+    about = f"{result['threads']} threads. Exponent of the growth of time: {exponents}. {footing(result)}."
+    return f"{table(head, rows)}\n\n{about}"
+
+
+def descriptor_table(result: Mapping[str, Any]) -> str:
+    """Networks by images a second on one core."""
+    rows = [
+        (
+            tool["name"],
+            f"{tool['side']} px",
+            f"{tool['images_per_s']:,.0f}",
+            f"{tool['decode_ms']:.2f} ms",
+            f"{tool['network_ms']:.2f} ms",
+        )
+        for tool in result["tools"]
+    ]
+    about = f"{result['images']:,} images, one thread, median of {result['rounds']} rounds in turns. {footing(result)}."
+    return f"{table(('', 'input', 'images/s', 'decode and squeeze', 'network'), rows)}\n\n{about}"
+
+
+def cifar10_table(result: Mapping[str, Any]) -> str:
+    """What the tools would remove of CIFAR-10."""
+    rows = [
+        (
+            tool["name"],
+            "?" if tool["removed"] is None else f"{tool['removed']:,}",
+            f"{tool['pairs']:,}",
+            f"{tool['pairs_also_ours']:,}",
+            f"{tool['wall_s']:.0f} s",
+            _mib(tool["peak_tree_mib"]),
+        )
+        for tool in result["tools"]
+    ]
+    head = ("", "removed", "pairs", "of them also of dedupkit, thorough", "wall time", "peak memory")
+    about = f"{result['images']:,} images; the paper removed {result['paper_removed']:,}. {footing(result)}."
+    return f"{table(head, rows)}\n\n{about}"
+
+
 TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "speed": ("speed.json", speed_table),
     "families": ("speed.json", families_table),
@@ -100,6 +155,14 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "laion": ("laion.json", speed_table),
     "unseen": ("unseen.json", speed_table),
     "unseen_families": ("unseen.json", families_table),
+    "hidden": ("hidden.json", speed_table),
+    "hidden_families": ("hidden.json", families_table),
+    "held_photos": ("held_photos.json", speed_table),
+    "held_clothing": ("held_clothing.json", speed_table),
+    "held_captioned": ("held_captioned.json", speed_table),
+    "search": ("search_scale.json", search_table),
+    "descriptors": ("descriptor_speed.json", descriptor_table),
+    "cifar10": ("cifar10.json", cifar10_table),
     "scale": ("scale.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
 }

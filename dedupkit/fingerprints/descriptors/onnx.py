@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from dedupkit.fingerprints.descriptors.base import unit_rows
 from dedupkit.fingerprints.descriptors.scaling import SCALINGS
 
 if TYPE_CHECKING:
-    import os
-
     from numpy.typing import NDArray
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -87,10 +86,18 @@ class OnnxDescriber:
         return np.asarray(self._session.run([self._output], {self._input: given})[0])
 
 
-def _opened(path: str | os.PathLike[str]) -> tuple[Any, str]:
-    """A session of an ONNX file, and the digest of its bytes."""
+def _onnxruntime() -> Any:
+    """onnxruntime, which since 1.29 reports to its maker from Linux too unless it is told not to before it starts."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def _opened(path: str | os.PathLike[str]) -> tuple[Any, str]:
+    """A session of an ONNX file, and the digest of its bytes."""
+    onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # dedupkit's own threads share the cores
     options.log_severity_level = 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -168,3 +171,12 @@ def test_sscd_gives_512_numbers_and_knows_a_smaller_copy(name: str) -> None:
     rows = describer.describe(np.stack([squeezed(np.asarray(each), 288) for each in shown]))
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     assert rows[0] @ rows[1] > max(0.75, rows[0] @ rows[2])  # 0.75: SSCD's own limit for a copy
+
+
+def test_describing_leaves_nothing_behind_and_sends_nothing(tmp_path: Path) -> None:
+    code = "from dedupkit.fingerprints.descriptors import open_describer; open_describer('dedupkit')"
+    told = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    told |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    told = {name: value for name, value in told.items() if not name.startswith(("GITHUB", "GITLAB", "BUILD"))}
+    subprocess.run([sys.executable, "-c", code], check=True, env=told)
+    assert list(tmp_path.rglob("*")) == []
