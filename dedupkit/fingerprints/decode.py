@@ -180,6 +180,20 @@ def _gray_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
+def orientation_of(data: bytes) -> int:
+    """EXIF orientation of an encoded image, 1 to 8; 1 where there is none, also of what is no image."""
+    found = _jpeg_orientation(data) if data.startswith(b"\xff\xd8\xff") else None
+    if found is not None:
+        return found
+    try:
+        with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+            if image.format == "PNG":
+                image.load()  # its EXIF may stand behind the pixels
+            return _orientation(image)
+    except Exception:  # noqa: BLE001 - decoders of hostile bytes raise whatever they like
+        return 1
+
+
 def _jpeg_orientation(data: bytes) -> int | None:
     """EXIF orientation out of a JPEG's header, 1 where there is none; None where Pillow has to look for it."""
     at = 2
