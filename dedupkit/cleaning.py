@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
+from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
 from dedupkit.options import resolve_recipe, versions
 from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
 from dedupkit.report.stage import report
-from dedupkit.sample import DECISIONS
+from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
 
@@ -184,9 +185,16 @@ def _warn_of_large_losses(summary: dict[str, Any]) -> None:
             samples["in"],
         )
     if samples["quarantined"] * 2 > samples["in"]:
+        reason = max(summary["reasons"], key=lambda each: _quarantined(summary, each))
         _log.warning(
-            "more than half of the samples were quarantined (%d of %d); see the reasons in report.html, and [limits] "
-            "in the recipe",
+            "more than half of the samples were quarantined (%d of %d), most of them as %s; %s, report.html shows "
+            "all reasons",
             samples["quarantined"],
             samples["in"],
+            reason,
+            OPTIONS.get(Reason(reason), "[limits] and [hygiene] in the recipe explain some"),
         )
+
+
+def _quarantined(summary: dict[str, Any], reason: str) -> int:
+    return summary["reasons"][reason] if Reason(reason).action is Action.QUARANTINE else -1

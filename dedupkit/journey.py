@@ -19,6 +19,7 @@ from dedupkit.fingerprints import stage as fingerprinting
 from dedupkit.fingerprints.given import STAGE as GIVEN_STAGE
 from dedupkit.fingerprints.given import given_fingerprints, recipe_for_list
 from dedupkit.grouping import stage as deciding
+from dedupkit.hygiene import checks
 from dedupkit.matching import stage as matching
 from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, write_table
 from dedupkit.recipe import policy_name
@@ -30,27 +31,42 @@ if TYPE_CHECKING:
 
     from dedupkit.engines import Engine
     from dedupkit.parts import Maker, Observer
-    from dedupkit.recipe import Recipe
+    from dedupkit.recipe import Hygiene, Recipe
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
 
+_OF_EMITTING = {"strip_metadata", "drop_fields"}
 _OF_PROOF = {"verify", "min_score", "look_alikes", "min_look_alike_cosine", "sure_cosine"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables between stages in a work folder; picklable, so that tasks can read them."""
+    """The tables between stages in a work folder; picklable, so that tasks can read them.
+
+    Attributes
+    ----------
+    work : Folder
+        Where they lie.
+    hygiene : Hygiene
+        The checks that fingerprints are read through.
+    """
 
     work: Folder
+    hygiene: Hygiene
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
         return Stage(self.work.below(name), self.work.below("receipts").below(name))
 
     def fingerprints(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """Columns of the fingerprints of one shard."""
-        return read_table(self.stage("fingerprints"), table_name(number), columns)
+        """Columns of the fingerprints of one shard, checked by the rules of hygiene."""
+        stage, name = self.stage("fingerprints"), table_name(number)
+        if columns is not None and not {"fault", "fault_detail"}.intersection(columns):
+            return read_table(stage, name, columns)
+        table = read_table(stage, name, None if columns is None else [*dict.fromkeys((*columns, *checks.COLUMNS))])
+        found = checks.checked(table, self.hygiene)
+        return found if columns is None else found.select(columns)
 
     def decisions(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Columns of the decisions about one shard."""
@@ -116,7 +132,7 @@ class Journey:
             blocked = without_blocked(self.source, self.blocker, self.recipe.source)
             object.__setattr__(self, "source", blocked)
         object.__setattr__(self, "shards", self.source.shards())
-        object.__setattr__(self, "tables", Tables(self.work))
+        object.__setattr__(self, "tables", Tables(self.work, self.recipe.hygiene))
 
     def fingerprint(self) -> list[dict[str, Any]]:
         """Fingerprint every shard; the report of each part."""
@@ -170,6 +186,7 @@ class Journey:
         inputs = {
             "stage": matching.STAGE,
             "fingerprints": digest([report["sha256"] for report in fingerprints]),
+            "checks": digest(self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)),
             "matching": digest(chosen),
         }
         part = Part("candidates.parquet", inputs, None)
@@ -220,6 +237,7 @@ class Journey:
         inputs = {
             "stage": deciding.STAGE,
             "fingerprints": digest([report["sha256"] for report in fingerprints]),
+            "checks": digest(self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)),
             "pairs": self.tables.stage("pairs").report("pairs.parquet")["sha256"],
             "keep": digest([policy_name(keep.policy), keep.max_copies]),
         }

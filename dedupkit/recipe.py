@@ -6,7 +6,7 @@ import os  # noqa: TC003 - pydantic evaluates annotations of this module
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -144,6 +144,44 @@ class Matching(_Part):
         return self
 
 
+class Hygiene(_Part):
+    """Which pictures are of no use, and what is hidden in their files.
+
+    Attributes
+    ----------
+    strip_metadata : bool
+        Take EXIF, GPS, XMP, IPTC, comments and thumbnails out of every JPEG, PNG and WebP that is emitted, without
+        touching a pixel; the colour profile stays, and the orientation.
+    drop_fields : tuple of str
+        Fields of the samples that are not emitted: img2dataset puts the EXIF of an image there.
+    min_side : int
+        Pixels that the shorter side of a picture must have.
+    max_aspect : float
+        Longer side over shorter side that a picture may have.
+    min_contrast : int
+        Levels of 0-255 between the darkest and the brightest 1 in 200 pixels; below, a picture is blank.
+    min_brightest : int
+        Level that the brightest 1 in 200 pixels must reach; below, a picture is dark.
+    max_darkest : int
+        Level that the darkest 1 in 200 pixels may have; above, a picture is overexposed.
+    max_blur : float
+        Blur in [0, 1] (Crete et al. 2007) that a picture may have, seen at the scale of fingerprints, some 100 to 250
+        pixels; sharp photos are at 0.2 to 0.5, and 1 lets everything pass.
+    animated : "keep" or "quarantine"
+        What becomes of animations; kept ones are judged by their first frame.
+    """
+
+    strip_metadata: bool = True
+    drop_fields: tuple[str, ...] = ("exif",)
+    min_side: int = Field(default=16, ge=0)
+    max_aspect: float = Field(default=10.0, ge=1)
+    min_contrast: int = Field(default=8, ge=0, le=255)
+    min_brightest: int = Field(default=40, ge=0, le=255)
+    max_darkest: int = Field(default=235, ge=0, le=255)
+    max_blur: float = Field(default=0.85, ge=0, le=1)
+    animated: Literal["keep", "quarantine"] = "keep"
+
+
 class Keep(_Part):
     """Which members of a duplicate group stay.
 
@@ -159,6 +197,51 @@ class Keep(_Part):
 
     policy: Literal["best", "first", "last"] | Callable[[Any], Any] = "best"
     max_copies: int = Field(default=1, ge=1)
+
+
+class Canaries(_Part):
+    """Pictures with captions that no natural set holds, planted to measure later what a model has memorised.
+
+    What is secret of them lies in the private manifest alone; this part of the recipe is published.
+
+    Attributes
+    ----------
+    planted : int
+        How many are planted; 0 plants none.
+    controls : int
+        How many are drawn like those and held out, for comparison.
+    kinds : tuple of "texture", "blob", "pair", "scene" or "natural"
+        Kinds that take turns; the last two need images of your own that are in no set, see docs/canaries.md.
+    repetitions : tuple of int
+        How often a canary stands in the set; the numbers take turns.  1 alone hides them also from a search for copies.
+    assignment : "exact" or "independent"
+        "exact": a fair coin for each decides, until both counts are reached.  "independent": the coin alone decides, so
+        that the counts are those asked for only on average, as an audit in one run (Steinke et al. 2023, 2305.08846)
+        presumes.
+    manifest : str or None
+        The private manifest; ``OUT.canaries.private.json`` beside OUT where none is named.  One that is named while
+        `planted` is 0 protects canaries that the source already holds.
+    exempt : tuple of "dedup" or "augmentation"
+        What does not touch them.
+    max_detection_auc : float
+        AUC in [0.5, 1] of a simple test that tells them from the set, above which making them warns.
+    """
+
+    planted: int = Field(default=0, ge=0)
+    controls: int = Field(default=0, ge=0)
+    kinds: tuple[Literal["texture", "blob", "pair", "scene", "natural"], ...] = ("texture", "blob", "pair")
+    repetitions: tuple[int, ...] = (1, 2, 4, 16, 64)
+    assignment: Literal["exact", "independent"] = "exact"
+    manifest: str | None = None
+    exempt: tuple[Literal["dedup", "augmentation"], ...] = ("dedup", "augmentation")
+    max_detection_auc: float = Field(default=0.6, ge=0.5, le=1)
+
+    @field_validator("kinds", "repetitions")
+    @classmethod
+    def _something_takes_turns(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value or any(isinstance(each, int) and each < 1 for each in value):
+            raise ValueError("must name at least one, and repetitions of 1 or more")
+        return value
 
 
 class Blocklist(_Part):
@@ -187,6 +270,83 @@ class Blocklist(_Part):
     md5: tuple[str, ...] = ()
     pdq: tuple[str, ...] = ()
     max_pdq_bits: int = Field(default=31, ge=0, le=63)
+
+
+class Augment(_Part):
+    """How far pixels are changed, so that a model does not learn a picture exactly (Carlini et al. 2023, 2301.13188).
+
+    Attributes
+    ----------
+    preset : "none", "light", "paper" or "strong"
+        What `noise_sigma` and `brightness` are where nothing is said: 0 and 0, 5 and 0.05, 10 and 0.1, 20 and 0.2.  The
+        paper names noise and brightness, but no numbers.
+    noise_sigma : float
+        Standard deviation, in levels of 0-255, of Gaussian noise in every pixel and channel.
+    brightness : float
+        Largest relative change of brightness: all levels are multiplied by a factor in [1 - it, 1 + it].
+    contrast : float
+        Largest relative change of contrast: distances from the picture's mean level are multiplied likewise.
+    blur_sigma : float
+        Largest standard deviation, in pixels, of a Gaussian blur; drawn from 0 up.
+    jpeg_quality : list of two integers
+        Lowest and highest quality at which pixels go through JPEG once more, for its artefacts.
+    crop_share : float
+        Largest share of each side that is cut away; the picture becomes smaller.
+    flip_probability : float
+        How often pictures are mirrored left to right.
+    by_repetition : bool
+        Multiply noise, brightness and contrast by 1 + log2(n) / 2 for a picture that stood n times in the source; its
+        copy number k, from 0, counts as having stood k + 1 times.
+    max_repetition_factor : float
+        Where that factor ends; 3 is reached at 16 times.
+    format : "same", "jpeg", "png" or "webp"
+        How changed images are encoded; "same" is the source's encoding if it is one of the three, else PNG.
+    quality : int
+        Of JPEG and WebP.
+    """
+
+    _PRESETS: ClassVar[dict[str, tuple[float, float]]] = {
+        "none": (0.0, 0.0),
+        "light": (5.0, 0.05),
+        "paper": (10.0, 0.1),
+        "strong": (20.0, 0.2),
+    }
+
+    preset: Literal["none", "light", "paper", "strong"] = "none"
+    noise_sigma: float | None = Field(default=None, ge=0, le=128)
+    brightness: float | None = Field(default=None, ge=0, le=0.9)
+    contrast: float = Field(default=0.0, ge=0, le=0.9)
+    blur_sigma: float = Field(default=0.0, ge=0, le=20)
+    jpeg_quality: tuple[int, int] | None = None
+    crop_share: float = Field(default=0.0, ge=0, le=0.5)
+    flip_probability: float = Field(default=0.0, ge=0, le=1)
+    by_repetition: bool = True
+    max_repetition_factor: float = Field(default=3.0, ge=1, le=10)
+    format: Literal["same", "jpeg", "png", "webp"] = "same"
+    quality: int = Field(default=95, ge=1, le=100)
+
+    @field_validator("jpeg_quality")
+    @classmethod
+    def _qualities_are_a_range(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 1 <= value[0] <= value[1] <= 100:
+            raise ValueError("must be the lowest and the highest quality, both in [1, 100]")
+        return value
+
+    @property
+    def sigma(self) -> float:
+        """Levels of noise: those said, else the preset's."""
+        return self._PRESETS[self.preset][0] if self.noise_sigma is None else self.noise_sigma
+
+    @property
+    def brightness_change(self) -> float:
+        """Largest relative change of brightness: the one said, else the preset's."""
+        return self._PRESETS[self.preset][1] if self.brightness is None else self.brightness
+
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether anything is to be done."""
+        shares = self.sigma, self.brightness_change, self.contrast, self.blur_sigma
+        return any((*shares, self.crop_share, self.flip_probability)) or self.jpeg_quality is not None
 
 
 class Output(_Part):
@@ -231,9 +391,12 @@ class Recipe(_Part):
     source: SourceOptions = SourceOptions()
     limits: Limits = Limits()
     fingerprints: Fingerprints = Fingerprints()
+    hygiene: Hygiene = Hygiene()
     matching: Matching = Matching()
     keep: Keep = Keep()
+    canaries: Canaries = Canaries()
     blocklist: Blocklist = Blocklist()
+    augment: Augment = Augment()
     output: Output = Output()
 
     @property

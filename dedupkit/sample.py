@@ -45,6 +45,14 @@ class Reason(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
     UNREADABLE_FILE = "unreadable_file"
+    # quarantine: the picture, by a check of hygiene
+    TOO_SMALL = "too_small"
+    EXTREME_ASPECT = "extreme_aspect"
+    BLANK = "blank"
+    DARK = "dark"
+    OVEREXPOSED = "overexposed"
+    BLURRED = "blurred"
+    ANIMATED = "animated"
     # quarantine: what a damaged shard may have held
     DAMAGED_SHARD = "damaged_shard"
 
@@ -165,6 +173,9 @@ FINGERPRINTS = pa.schema(
         "height": pa.uint32(),
         "format": pa.string(),
         "byte_size": pa.uint64(),
+        "darkest": pa.uint8(),  # levels of luminance that 1 in 200 pixels is below, and above
+        "brightest": pa.uint8(),
+        "blur": pa.float32(),  # in [0, 1], 1 is blurred
         "caption": pa.string(),
         "fault": pa.string(),  # a quarantine Reason, or "blocked": what is not to be matched
         "fault_detail": pa.string(),

@@ -153,7 +153,7 @@ def _decode_jpeg(data: bytes, limits: Limits, min_side: int, *, colour: bool) ->
             return _too_many_pixels(width, height, limits)
         if colorspace == "CMYK":
             return None
-        scale = _draft_scale(height, width, min_side)
+        scale = next((each for each in _DRAFT_SCALES if min(height, width) >= each * min_side), 1)
         smallest = {"min_height": -(-height // scale), "min_width": -(-width // scale)}
         kind = "RGB" if colour else "GRAY"
         pixels = simplejpeg.decode_jpeg(data, kind, **smallest, min_factor=1, strict=True)
@@ -167,11 +167,6 @@ def _decode_jpeg(data: bytes, limits: Limits, min_side: int, *, colour: bool) ->
         height, width = width, height
     shown = _oriented(pixels, orientation) if colour else None
     return Decoded(_oriented(gray, orientation), None, width, height, "jpeg", colour=shown)
-
-
-def _draft_scale(height: int, width: int, min_side: int) -> int:
-    """By how much a picture is reduced, of whatever encoding: copies in two of them are seen at one scale."""
-    return next((each for each in _DRAFT_SCALES if min(height, width) >= each * min_side), 1)
 
 
 def _gray_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -252,7 +247,7 @@ def _decode_with_pillow(data: bytes, limits: Limits, min_side: int, *, draft: bo
         if orientation > 4:
             width, height = height, width
         rgb = None if draft else flat.convert("RGB")
-        flat = _handy(flat, min_side if draft else None)
+        flat = _handy(flat, draft=draft)
         shown = np.asarray(flat.convert("RGB")) if colour else None
     gray, kind = _luminance(flat, exact=not draft), "jpeg" if kind == "mpo" else kind
     return Decoded(gray, rgb, width, height, kind, animated, shown)
@@ -310,11 +305,10 @@ def _scaled(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return ((finite - low) * (255 / (high - low or 1.0))).astype(np.uint8)
 
 
-def _handy(image: Image.Image, min_side: int | None) -> Image.Image:
-    """The image at a scale at which looking at it needs no more memory than an ordinary one; at draft scale, if so."""
-    scale = _draft_scale(image.height, image.width, min_side) if min_side else 1
-    longest = _MAX_DRAFT_SIDE if min_side else _MAX_SIDE
-    factors = max(scale, -(-image.width // longest)), max(scale, -(-image.height // longest))
+def _handy(image: Image.Image, *, draft: bool) -> Image.Image:
+    """The image at a scale at which hashing it needs no more memory than an ordinary one."""
+    longest = _MAX_DRAFT_SIDE if draft else _MAX_SIDE
+    factors = -(-image.width // longest), -(-image.height // longest)
     return image.reduce(factors) if factors != (1, 1) else image
 
 

@@ -18,6 +18,7 @@ from dedupkit.fingerprints.descriptors import open_describer
 from dedupkit.fingerprints.descriptors.base import squeezed
 from dedupkit.fingerprints.frame import frame_box
 from dedupkit.fingerprints.perceptual import hash_all, hash_grids, phash_of_image
+from dedupkit.hygiene.measures import measured
 from dedupkit.sample import FINGERPRINTS, Fault, Note, Reason, position
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from dedupkit.fingerprints.decode import Decoded
     from dedupkit.fingerprints.descriptors.base import Describer
     from dedupkit.fingerprints.perceptual import HashGrids, PerceptualHashes
+    from dedupkit.hygiene.measures import Measures
     from dedupkit.recipe import Recipe
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
-STAGE = "fingerprints/4"  # raised whenever the same input gives other fingerprints
+STAGE = "fingerprints/5"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
 _BATCH = 16  # larger batches fill more memory than the allocator keeps, and page faults eat what they gain
 _DESCRIBED = 4  # pictures at a time: larger batches are no quicker on CPUs and take more memory
@@ -145,6 +147,7 @@ class _Seen:
     inner_size: tuple[int, int] | None
     phash: int | None
     squeezed: NDArray[np.uint8] | None
+    measures: Measures
 
 
 def _look_at(sample: Sample, recipe: Recipe, describer: Describer | None) -> _Seen | Fault:
@@ -162,7 +165,7 @@ def _look_at(sample: Sample, recipe: Recipe, describer: Describer | None) -> _Se
     if describer is not None and decoded.colour is not None:
         square = squeezed(decoded.colour if box is None else decoded.colour[box], describer.side)
     phash = None if decoded.rgb is None else phash_of_image(decoded.rgb)  # full scale: pHash as imagededup takes it
-    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash, square)
+    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash, square, measured(decoded.gray))
 
 
 def _inside_frame(
@@ -193,7 +196,7 @@ def _row(
         *((inner.phash, inner.pdq, inner.pdq_quality, inner.luminance_entropy) if inner else (None,) * 4),
         *(seen.inner_size or (None, None)),
         descriptor,
-        *(decoded.width, decoded.height, decoded.format, len(image), sample.caption),
+        *(decoded.width, decoded.height, decoded.format, len(image), *seen.measures, sample.caption),
         *(None, None),
         [*sample.notes, Note.ANIMATED] if decoded.animated else list(sample.notes),
     )
@@ -202,5 +205,5 @@ def _row(
 def _faulty_row(sample: Sample, fault: Fault) -> Row:
     sha256 = None if sample.image is None else hashlib.sha256(sample.image).digest()
     size = None if sample.image is None else len(sample.image)
-    facts = (None, None, None, size, sample.caption)
+    facts = (None, None, None, size, None, None, None, sample.caption)
     return (sha256, *(None,) * 11, *facts, fault.reason.value, fault.detail, list(sample.notes))

@@ -27,6 +27,13 @@ REASONS = {
     Reason.TOO_MANY_PIXELS: ("Too many pixels", "over the recipe's limit, never decoded"),
     Reason.TOO_MANY_BYTES: ("Too many bytes", "over the recipe's limit, never decoded"),
     Reason.UNREADABLE_FILE: ("File unreadable", "storage gave an error"),
+    Reason.TOO_SMALL: ("Too small", "fewer pixels than the recipe asks for"),
+    Reason.EXTREME_ASPECT: ("Extreme aspect", "a strip or a banner"),
+    Reason.BLANK: ("Blank", "one tone all over, or nearly"),
+    Reason.DARK: ("Dark", "nothing in it is bright"),
+    Reason.OVEREXPOSED: ("Overexposed", "nothing in it is dark"),
+    Reason.BLURRED: ("Blurred", "no edges to speak of"),
+    Reason.ANIMATED: ("Animated", "more than one frame, and the recipe wants none of those"),
     Reason.DAMAGED_SHARD: ("Shard damaged", "the rest of the shard could not be read; what it held is not known"),
 }
 

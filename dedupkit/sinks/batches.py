@@ -52,7 +52,8 @@ def output_schema(fields: pa.Schema) -> pa.Schema:
     declared.  `datasets` derives the others from the types, in each of its versions as that version calls them.
     """
     declared = json.loads((fields.metadata or {}).get(b"huggingface", b"{}"))
-    features = {"image": {"_type": "Image"}, **declared.get("info", {}).get("features", {})}
+    types = declared.get("info", {}).get("features", {})
+    features = {"image": {"_type": "Image"}, **{name: types[name] for name in fields.names if name in types}}
     metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     return pa.schema([*_OWN, *fields], metadata=metadata)
 

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dedupkit.errors import RunError
+from dedupkit.hygiene.metadata import without_metadata
 from dedupkit.parts import Part, make_parts
 from dedupkit.sample import Action
 from dedupkit.sinks import FORMATS, make_sink
@@ -17,13 +18,13 @@ from dedupkit.sinks.list_rows import FOLDER, emit_rows
 from dedupkit.storage import Stage, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from dedupkit.journey import Journey, Tables
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
-STAGE = "emit/1"
+STAGE = "emit/2"
 _DECIDED = ("key", "action", "group_size")
 _SEEN = ("sha256", "width", "height", "format")
 
@@ -50,7 +51,8 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
     if format == FOLDER:
         return emit_rows(journey, out, decisions)
     sink = make_sink(format)
-    fields = journey.field_types()
+    hygiene = journey.recipe.hygiene
+    fields = _without(journey.field_types(), hygiene.drop_fields)
     folder = out.below(sink.folder)
     stage = Stage(folder, journey.work.below("receipts").below(sink.folder))
     choices = {
@@ -58,6 +60,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         "format": format,
         "fields": digest(fields.serialize().to_pybytes().hex()),
         "source options": digest(journey.recipe.source.model_dump()),
+        "strip metadata": str(hygiene.strip_metadata),
         "pyarrow": pa.__version__,
     }
     seen = journey.fingerprint_digests()
@@ -75,7 +78,8 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         )
         for number, (shard, report) in enumerate(zip(journey.shards, decisions, strict=True))
     ]
-    task = partial(_emit_part, source=journey.source, tables=journey.tables, format=format, fields=fields)
+    kept = partial(_kept, source=journey.source, tables=journey.tables, strip_metadata=hygiene.strip_metadata)
+    task = partial(_emit_part, kept=kept, format=format, fields=fields)
     reports = make_parts(sink.folder, stage, parts, task, journey.engine, journey.observe)
     written = [
         WrittenPart(part.name, report["rows"], report["sha256"]) for part, report in zip(parts, reports, strict=True)
@@ -93,14 +97,23 @@ def discard_other_formats(out: Folder, work: Folder, formats: Sequence[str]) -> 
             work.below("receipts").remove(name)
 
 
+def _without(fields: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    """The types of the other fields, without those of some names."""
+    return pa.schema([field for field in fields if field.name not in names], metadata=fields.metadata)
+
+
 def _emit_part(
-    item: tuple[int, Shard], handle: IO[bytes], *, source: Source, tables: Tables, format: str, fields: pa.Schema
+    item: tuple[int, Shard],
+    handle: IO[bytes],
+    *,
+    kept: Callable[[int, Shard], Iterator[KeptSample]],
+    format: str,
+    fields: pa.Schema,
 ) -> dict[str, Any]:
-    number, shard = item
-    return {"rows": make_sink(format).write_part(handle, _kept(number, shard, source, tables), fields)}
+    return {"rows": make_sink(format).write_part(handle, kept(*item), fields)}
 
 
-def _kept(number: int, shard: Shard, source: Source, tables: Tables) -> Iterator[KeptSample]:
+def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, strip_metadata: bool) -> Iterator[KeptSample]:
     """The kept samples of a shard, read again and checked to be those that were decided about."""
     decided = tables.decisions(number, _DECIDED)
     seen = tables.fingerprints(number, _SEEN)
@@ -117,4 +130,5 @@ def _kept(number: int, shard: Shard, source: Source, tables: Tables) -> Iterator
             raise RunError(
                 f"{shard.name} changed while it was read ({key}); run again when nobody writes to the source"
             )
-        yield KeptSample(key, sample.image, kind, sample.caption, width, height, group_size, sample.fields)
+        image = without_metadata(sample.image) if strip_metadata else sample.image
+        yield KeptSample(key, image, kind, sample.caption, width, height, group_size, sample.fields)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 import dedupkit
-from dedupkit.recipe import Keep, Matching, Output, Recipe, SourceOptions
+from dedupkit.recipe import Hygiene, Keep, Matching, Output, Recipe, SourceOptions
 from dedupkit.sample import DECISIONS
 from tests.conftest import draw_picture
 from tests.integration.conftest import encoded, write_shards
@@ -354,6 +354,7 @@ def test_a_strip_of_a_million_pixels_costs_no_more_memory_than_a_photo() -> None
 
     strip = encoded(Image.new("L", (1_000_000, 8), 90), "PNG")
     found = dedupkit.find_duplicates(
-        [{"key": "strip", "image": strip}, {"key": "photo", "image": encoded(draw_picture(1))}]
+        [{"key": "strip", "image": strip}, {"key": "photo", "image": encoded(draw_picture(1))}],
+        recipe=Recipe(hygiene=Hygiene(min_side=0, max_aspect=1e6, min_contrast=0, max_blur=1)),
     )
     assert (found.samples, found.groups, found.faults) == (2, [], {})

@@ -1,0 +1,109 @@
+"""Checks of pictures: what was measured in the one decode, held against the recipe's limits.
+
+The measures stand in the fingerprints, the limits do not: with other limits nothing is decoded again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dedupkit.sample import FINGERPRINTS, Note, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dedupkit.recipe import Hygiene
+
+COLUMNS = ("fault", "fault_detail", "width", "height", "darkest", "brightest", "blur", "notes")
+
+_OPTION = {
+    Reason.TOO_SMALL: "min_side",
+    Reason.EXTREME_ASPECT: "max_aspect",
+    Reason.BLANK: "min_contrast",
+    Reason.DARK: "min_brightest",
+    Reason.OVEREXPOSED: "max_darkest",
+    Reason.BLURRED: "max_blur",
+    Reason.ANIMATED: "animated",
+}
+OPTIONS = {reason: f"[hygiene] {name} in the recipe explains it" for reason, name in _OPTION.items()}
+
+
+def checked(fingerprints: pa.Table, hygiene: Hygiene) -> pa.Table:
+    """Fingerprints in which what fails a check has it as its fault, and so takes part in nothing.
+
+    Parameters
+    ----------
+    fingerprints : pyarrow.Table
+        At least `COLUMNS`.
+    hygiene : Hygiene
+        The limits.
+
+    Returns
+    -------
+    pyarrow.Table
+        The same columns.  A sample that has a fault keeps it; of several checks that one fails, the first counts.
+        What was not measured fails nothing.
+    """
+    fault, detail = fingerprints["fault"], fingerprints["fault_detail"]
+    for reason, fails, words in _checks(fingerprints, hygiene):
+        fresh = pc.and_(pc.fill_null(fails, False), pc.is_null(fault))
+        fault = pc.if_else(fresh, reason.value, fault)
+        detail = pc.if_else(fresh, words, detail)
+    for name, column in (("fault", fault), ("fault_detail", detail)):
+        place = fingerprints.schema.get_field_index(name)
+        fingerprints = fingerprints.set_column(place, FINGERPRINTS.field(name), column)
+    return fingerprints
+
+
+def _checks(table: pa.Table, limits: Hygiene) -> Iterator[tuple[Reason, pa.ChunkedArray, pa.ChunkedArray]]:
+    """Reason, who fails, and what is said of each."""
+    shorter = pc.min_element_wise(table["width"], table["height"])
+    longer = pc.max_element_wise(table["width"], table["height"])
+    aspect = pc.divide(pc.cast(longer, pa.float64()), pc.cast(shorter, pa.float64()))
+    darkest, brightest = (pc.cast(table[name], pa.int16()) for name in ("darkest", "brightest"))
+    spread = pc.subtract(brightest, darkest)
+    yield (
+        Reason.TOO_SMALL,
+        pc.less(shorter, limits.min_side),
+        _said("the shorter side has ", shorter, f" pixels, the least is {limits.min_side}"),
+    )
+    yield (
+        Reason.EXTREME_ASPECT,
+        pc.greater(aspect, limits.max_aspect),
+        _said("sides are 1 to ", pc.round(aspect, 1), f", the limit is {limits.max_aspect:g}"),
+    )
+    yield (
+        Reason.BLANK,
+        pc.less(spread, limits.min_contrast),
+        _said("brightness spreads over ", spread, f" levels, the least is {limits.min_contrast}"),
+    )
+    yield (
+        Reason.DARK,
+        pc.less(brightest, limits.min_brightest),
+        _said("nothing is brighter than ", brightest, f" of 255, the least is {limits.min_brightest}"),
+    )
+    yield (
+        Reason.OVEREXPOSED,
+        pc.greater(darkest, limits.max_darkest),
+        _said("nothing is darker than ", darkest, f" of 255, the limit is {limits.max_darkest}"),
+    )
+    yield (
+        Reason.BLURRED,
+        pc.greater(table["blur"], pa.scalar(limits.max_blur, pa.float32())),
+        _said("blur is ", pc.round(table["blur"], 2), f", the limit is {limits.max_blur:g}"),
+    )
+    if limits.animated == "quarantine":
+        yield Reason.ANIMATED, _animated(table["notes"]), _said("", pa.nulls(len(table), pa.string()), "an animation")
+
+
+def _animated(notes: pa.ChunkedArray) -> pa.ChunkedArray:
+    found = [Note.ANIMATED.value in (each or ()) for each in notes.to_pylist()]
+    return pa.chunked_array([pa.array(found, pa.bool_())])
+
+
+def _said(before: str, values: pa.ChunkedArray, after: str) -> pa.ChunkedArray:
+    text = pc.fill_null(pc.cast(values, pa.string()), "")
+    return pc.binary_join_element_wise(before, text, after, "")
