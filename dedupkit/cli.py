@@ -73,7 +73,9 @@ def clean(
     max_hamming_bits: _Radius = None,
     min_cosine: _MinCosine = None,
     keep: Annotated[str | None, typer.Option(help="Which copy stays: best, first or last.")] = None,
-    max_copies: Annotated[int | None, typer.Option(help="How many copies of a picture stay.")] = None,
+    max_copies: Annotated[
+        str | None, typer.Option(metavar="N|all", help="How many copies of a picture stay; all of them get a weight.")
+    ] = None,
     block: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,7 +105,7 @@ def clean(
                     "embedding_column": embedding_column,
                 },
                 "matching": {"max_hamming_bits": max_hamming_bits, "min_cosine": min_cosine},
-                "keep": {"policy": keep, "max_copies": max_copies},
+                "keep": {"policy": keep, "max_copies": _number_or_word(max_copies)},
                 "blocklist": _blocklist(block or []),
                 "output": {"formats": tuple(format) if format else None},
             },
@@ -342,6 +344,10 @@ def _print_summary(summary: dict[str, Any], out: Path) -> None:
 def _printable(text: str) -> str:
     """Text from the web without what steers a terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _number_or_word(value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.lstrip("-").isdecimal() else value
 
 
 @contextmanager

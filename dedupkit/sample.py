@@ -231,6 +231,8 @@ DECISIONS = pa.schema(
         "group": pa.uint64(),  # null outside a duplicate group
         "group_size": pa.uint32(),  # 1 outside a group
         "kept_key": pa.string(),  # the kept sample that a dropped one was matched with
+        "copy": pa.uint32(),  # of a kept sample: 0 for a representative, 1 and more for further copies that stay
+        "copies_kept": pa.uint32(),  # of a kept sample: how many of the picture stay, itself included
         "tier": pa.string(),
         "evidence": EVIDENCE,
         "detail": pa.string(),  # what a quarantined sample's decoder or source said

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dedupkit.grouping.verdicts import Verdicts
     from dedupkit.recipe import Keep
 
-STAGE = "decisions/1"
+STAGE = "decisions/2"
 _ACTION = {reason.value: reason.action.value for reason in Reason}
 
 
@@ -56,7 +56,8 @@ def decide(
     starts = np.cumsum([0] + [read(number, ("position",)).num_rows for number in range(shards)])
     positions = grouped_positions(pairs["a"], pairs["b"])
     members = columns_of(read, shards, keep.COLUMNS, positions)
-    verdicts = judge(pairs, positions, keep.ranks(members, policy), policy.max_copies)
+    most = None if policy.max_copies == "all" else policy.max_copies
+    verdicts = judge(pairs, positions, keep.ranks(members, policy), most)
     kept_keys = keys.take(pa.array(_row_numbers(verdicts.kept, starts)))
     renamed_rows = np.array(sorted(renamed), dtype=np.int64)
     for number in range(shards):
@@ -112,12 +113,20 @@ def _decisions(
         "group": pa.array(verdicts.group, pa.uint64()).take(judged),
         "group_size": pc.coalesce(pa.array(verdicts.group_size).take(judged), pa.scalar(1, pa.uint32())),
         "kept_key": pc.if_else(pc.equal(actions, "drop"), kept_keys.take(judged), pa.scalar(None, pa.string())),
+        "copy": _of_kept(actions, pa.array(verdicts.copy).take(judged), 0),
+        "copies_kept": _of_kept(actions, pa.array(verdicts.copies_kept).take(judged), 1),
         "tier": verdicts.tier.take(judged),
         "evidence": verdicts.evidence.take(judged),
         "detail": table["fault_detail"],
         "notes": _with_note(table["notes"], renamed),
     }
     return pa.table([columns[field.name] for field in DECISIONS], schema=DECISIONS)
+
+
+def _of_kept(actions: pa.Array, values: pa.Array, alone: int) -> pa.Array:
+    """A number of kept samples; those outside any group have one and the same."""
+    kept = pc.coalesce(values, pa.scalar(alone, pa.uint32()))
+    return pc.if_else(pc.equal(actions, "keep"), kept, pa.scalar(None, pa.uint32()))
 
 
 def _with_note(notes: pa.ChunkedArray, renamed: list[int]) -> pa.Array:

@@ -45,6 +45,10 @@ class Verdicts:
         Position of the representative that stands for the sample: its own, for a representative.
     reason : ndarray of str, shape (n,)
         A `Reason` for keeping or dropping.
+    copy : ndarray of uint32, shape (n,)
+        Place among those that its representative stands for, itself the first, 0.
+    copies_kept : ndarray of uint32, shape (n,)
+        How many of those stay.
     tier : pyarrow.StringArray
         How a dropped sample or a spare copy was matched with its representative; null for a representative.
     evidence : pyarrow.StructArray
@@ -57,6 +61,8 @@ class Verdicts:
     group_size: NDArray[np.uint32]
     kept: NDArray[np.uint64]
     reason: NDArray[np.str_]
+    copy: NDArray[np.uint32]
+    copies_kept: NDArray[np.uint32]
     tier: pa.StringArray
     evidence: pa.StructArray
 
@@ -66,7 +72,7 @@ def grouped_positions(a: pa.ChunkedArray, b: pa.ChunkedArray) -> NDArray[np.uint
     return np.union1d(a.to_numpy(), b.to_numpy()).astype(np.uint64)
 
 
-def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64], max_copies: int) -> Verdicts:
+def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64], max_copies: int | None) -> Verdicts:
     """Decide about every sample that has a pair.
 
     Parameters
@@ -77,8 +83,8 @@ def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64
         What `grouped_positions` gives.
     rank : ndarray of int64, shape (n,)
         What the keep policy makes of them; lower is rather kept.
-    max_copies : int
-        How many samples of a star stay: its representative and the best of those it stands for.
+    max_copies : int or None
+        How many samples of a star stay: its representative and the best of those it stands for; None: all of them.
 
     Returns
     -------
@@ -98,12 +104,16 @@ def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64
     pair = covering[picture]
     star = np.where(pair < 0, picture, np.where(a[pair] == picture, b[pair], a[pair]) if len(a) else picture)
     group = components(len(pictures), a, b)[picture]
+    place = _place_in_star(star, rank)
+    most = len(positions) if max_copies is None else max_copies
     return Verdicts(
         positions=positions,
         group=positions[pictures[group]],
         group_size=np.bincount(group, minlength=len(pictures))[group].astype(np.uint32),
         kept=positions[best[star]],
-        reason=np.array(_REASONS)[_reasons(star, rank, _tier_numbers(near, pair), max_copies)],
+        reason=np.array(_REASONS)[_reasons(place, _tier_numbers(near, pair), most)],
+        copy=place.astype(np.uint32),
+        copies_kept=np.minimum(np.bincount(star, minlength=len(pictures))[star], most).astype(np.uint32),
         tier=_tiers(_tier_numbers(near, pair), best[star] == np.arange(len(positions))),
         evidence=_evidence(near, pair, a[pair] == picture if len(a) else pair >= 0),
     )
@@ -134,14 +144,17 @@ def _tier_numbers(near: pa.Table, pair: NDArray[np.int64]) -> NDArray[np.int64]:
     return tiers[pair]
 
 
-def _reasons(
-    star: NDArray[np.int64], rank: NDArray[np.int64], tier: NDArray[np.int64], max_copies: int
-) -> NDArray[np.int64]:
-    order = np.lexsort((rank, star))  # a representative has the best rank of its star
+def _place_in_star(star: NDArray[np.int64], rank: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0 for a representative, which has the best rank of its star, then 1, 2 ..."""
+    order = np.lexsort((rank, star))
     place = np.empty(len(order), dtype=np.int64)
     starts = np.flatnonzero(np.concatenate([[True], star[order][1:] != star[order][:-1]])[: len(order)])
     sizes = np.diff(np.append(starts, len(order)))
     place[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+    return place
+
+
+def _reasons(place: NDArray[np.int64], tier: NDArray[np.int64], max_copies: int) -> NDArray[np.int64]:
     return np.where(place == 0, _KEPT, np.where(place < max_copies, _SPARE, _FIRST_DROP + tier))
 
 

@@ -31,6 +31,8 @@ class KeptSample:
         Size in pixels as shown, EXIF orientation applied.
     group_size : int
         How often the picture stood in the source.
+    copy, copies_kept : int
+        Place among the copies of the picture that stay, from 0, and how many stay.
     fields : mapping of str to object
         The source's other fields.
     """
@@ -43,6 +45,13 @@ class KeptSample:
     height: int
     group_size: int
     fields: Mapping[str, Any]
+    copy: int = 0
+    copies_kept: int = 1
+
+    @property
+    def weight(self) -> float:
+        """How often to draw the sample, so that its picture is drawn as often as one without copies."""
+        return 1 / self.copies_kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ _OWN = pa.schema(
         "width": pa.int32(),
         "height": pa.int32(),
         "group_size": pa.int32(),
+        "weight": pa.float32(),
     }
 )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dedupkit.storage import Folder
 
 STAGE = "emit/2"
-_DECIDED = ("key", "action", "group_size")
+_DECIDED = ("key", "action", "group_size", "copy", "copies_kept")
 _SEEN = ("sha256", "width", "height", "format")
 
 
@@ -122,7 +122,7 @@ def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, strip_me
         strict=True,
     )
     samples = source.read(shard)
-    for key, action, group_size, sha256, width, height, kind in facts:
+    for key, action, group_size, copy, copies_kept, sha256, width, height, kind in facts:
         sample = next(samples, None)
         if action != Action.KEEP:
             continue
@@ -131,4 +131,5 @@ def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, strip_me
                 f"{shard.name} changed while it was read ({key}); run again when nobody writes to the source"
             )
         image = without_metadata(sample.image) if strip_metadata else sample.image
-        yield KeptSample(key, image, kind, sample.caption, width, height, group_size, sample.fields)
+        facts_of_group = {"group_size": group_size, "copy": copy, "copies_kept": copies_kept}
+        yield KeptSample(key, image, kind, sample.caption, width, height, fields=sample.fields, **facts_of_group)

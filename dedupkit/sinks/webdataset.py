@@ -77,7 +77,7 @@ def _members(sample: KeptSample, fields: pa.Schema) -> Iterator[tuple[str, bytes
 
 
 def _described(sample: KeptSample) -> dict[str, Any]:
-    return {name: getattr(sample, name) for name in ("key", "caption", "width", "height", "group_size")}
+    return {name: getattr(sample, name) for name in ("key", "caption", "width", "height", "group_size", "weight")}
 
 
 def _suffix(name: str, taken: set[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -110,6 +111,18 @@ def test_max_copies_keeps_that_many(planted: Planted, tmp_path: Path) -> None:
     result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(keep=Keep(max_copies=2)))
     assert result.summary["samples"]["dropped"] == 0
     assert result.summary["reasons"]["spare_copy"] == len(planted.copies)
+
+
+def test_all_copies_stay_with_weights_that_add_up_to_the_pictures(planted: Planted, tmp_path: Path) -> None:
+    result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(keep=Keep(max_copies="all")))
+    assert result.summary["samples"]["dropped"] == 0
+    dataset, decisions = result.dataset(), rows(result.decisions())
+    copies = Counter(planted.copies.values())
+    for key, weight in zip(dataset["key"], dataset["weight"], strict=True):
+        original = planted.copies.get(key, key)
+        assert weight == pytest.approx(1 / (1 + copies[original]))
+        assert (decisions[key]["copy"] == 0) == (decisions[key]["reason"] != "spare_copy")
+    assert sum(dataset["weight"]) == pytest.approx(len(dataset) - len(planted.copies))
 
 
 def test_a_callable_policy_is_obeyed(planted: Planted, tmp_path: Path) -> None:

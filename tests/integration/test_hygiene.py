@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dedupkit.cleaning import Result
 
+
 @pytest.fixture
 def loaded(tmp_path: Path) -> Path:
     """A folder of pictures full of metadata, each another picture."""

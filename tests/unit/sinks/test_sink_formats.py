@@ -83,6 +83,7 @@ def test_a_sample_becomes_image_text_and_json() -> None:
         "width": 3,
         "height": 2,
         "group_size": 1,
+        "weight": 1.0,
         "label": 3,
     }
 
