@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from dedupkit.journey import Journey, Tables
+    from dedupkit.recipe import Recipe
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
@@ -51,7 +54,8 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
     if format == FOLDER:
         return emit_rows(journey, out, decisions)
     sink = make_sink(format)
-    hygiene = journey.recipe.hygiene
+    recipe = journey.recipe
+    hygiene = recipe.hygiene
     fields = _without(journey.field_types(), hygiene.drop_fields)
     folder = out.below(sink.folder)
     stage = Stage(folder, journey.work.below("receipts").below(sink.folder))
@@ -59,8 +63,9 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         "stage": STAGE,
         "format": format,
         "fields": digest(fields.serialize().to_pybytes().hex()),
-        "source options": digest(journey.recipe.source.model_dump()),
+        "source options": digest(recipe.source.model_dump()),
         "strip metadata": str(hygiene.strip_metadata),
+        "augment": _augment_identity(recipe),
         "pyarrow": pa.__version__,
     }
     seen = journey.fingerprint_digests()
@@ -78,7 +83,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         )
         for number, (shard, report) in enumerate(zip(journey.shards, decisions, strict=True))
     ]
-    kept = partial(_kept, source=journey.source, tables=journey.tables, strip_metadata=hygiene.strip_metadata)
+    kept = partial(_kept, source=journey.source, tables=journey.tables, recipe=recipe)
     task = partial(_emit_part, kept=kept, format=format, fields=fields)
     reports = make_parts(sink.folder, stage, parts, task, journey.engine, journey.observe)
     written = [
@@ -97,6 +102,14 @@ def discard_other_formats(out: Folder, work: Folder, formats: Sequence[str]) -> 
             work.below("receipts").remove(name)
 
 
+def _augment_identity(recipe: Recipe) -> str:
+    """All that changed pixels depend on."""
+    if not recipe.augment.changes_pixels:
+        return ""
+    versions = {name: metadata.version(name) for name in ("albumentations", "numpy", "pillow", "simplejpeg")}
+    return digest([recipe.augment.model_dump(), recipe.seed, versions])
+
+
 def _without(fields: pa.Schema, names: Sequence[str]) -> pa.Schema:
     """The types of the other fields, without those of some names."""
     return pa.schema([field for field in fields if field.name not in names], metadata=fields.metadata)
@@ -113,8 +126,22 @@ def _emit_part(
     return {"rows": make_sink(format).write_part(handle, kept(*item), fields)}
 
 
-def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, strip_metadata: bool) -> Iterator[KeptSample]:
-    """The kept samples of a shard, read again and checked to be those that were decided about."""
+def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, recipe: Recipe) -> Iterator[KeptSample]:
+    """The kept samples of a shard as they are emitted: without metadata, their pixels changed if the recipe says so."""
+    if not recipe.augment.changes_pixels:
+        strip = recipe.hygiene.strip_metadata
+        for sample in _read_again(number, shard, source, tables):
+            yield replace(sample, image=without_metadata(sample.image)) if strip else sample
+        return
+    from dedupkit.mitigation.augment import Augmenter
+
+    augmenter = Augmenter(recipe.augment, recipe.seed, recipe.limits)
+    for sample in _read_again(number, shard, source, tables):
+        yield augmenter.materialised(sample, sample.copy)  # what is encoded anew has no metadata
+
+
+def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> Iterator[KeptSample]:
+    """The kept samples of a shard, checked to be those that were decided about."""
     decided = tables.decisions(number, _DECIDED)
     seen = tables.fingerprints(number, _SEEN)
     facts = zip(
@@ -130,6 +157,5 @@ def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, strip_me
             raise RunError(
                 f"{shard.name} changed while it was read ({key}); run again when nobody writes to the source"
             )
-        image = without_metadata(sample.image) if strip_metadata else sample.image
         facts_of_group = {"group_size": group_size, "copy": copy, "copies_kept": copies_kept}
-        yield KeptSample(key, image, kind, sample.caption, width, height, fields=sample.fields, **facts_of_group)
+        yield KeptSample(key, sample.image, kind, sample.caption, width, height, fields=sample.fields, **facts_of_group)
