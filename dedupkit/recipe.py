@@ -6,7 +6,6 @@ import os  # noqa: TC003 - pydantic evaluates annotations of this module
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from string import Formatter
 from typing import Any, ClassVar, Literal, Self
 
 import tomli_w
@@ -188,92 +187,6 @@ _OfPart = Literal["clean", "keep", "drop_caption", "quarantine"]
 _OfWhole = Literal["keep", "drop_caption", "quarantine"]
 
 
-class Captions(_Part):
-    """What becomes of captions that hold what none should, that copies had, and that stand over several pictures.
-
-    "clean" takes what was found out of the caption, "keep" counts it only, "drop_caption" leaves the sample without a
-    caption, "quarantine" takes the sample out of the set.
-
-    Attributes
-    ----------
-    empty : "keep", "drop_caption" or "quarantine"
-        No caption, or none with a letter, digit or symbol, be it that cleaning left nothing.
-    bad_unicode : "clean", "keep", "drop_caption" or "quarantine"
-        UTF-8 read as something else, which is mended; U+FFFD, private and never assigned characters, which are cut.
-    control_characters : "clean", "keep", "drop_caption" or "quarantine"
-        Control and invisible characters and terminal escapes, but not line breaks, nor what scripts and emoji need.
-    html : "clean", "keep", "drop_caption" or "quarantine"
-        Tags, comments and entities of HTML; the text stays, and so does that of an image's alt.
-    email : "clean", "keep", "drop_caption" or "quarantine"
-        E-mail addresses.
-    phone : "clean", "keep", "drop_caption" or "quarantine"
-        Phone numbers that could be dialled, as they are written in `phone_regions` or internationally.
-    phone_regions : tuple of str
-        Countries (ISO 3166-1, two capital letters) whose national way of writing phone numbers is looked for.
-    url : "clean", "keep", "drop_caption" or "quarantine"
-        Addresses of pages and files among other words.
-    url_only : "keep", "drop_caption" or "quarantine"
-        Captions that are an address and nothing else.
-    file_name : "clean", "keep", "drop_caption" or "quarantine"
-        Names of files among other words; of those that are a plain word, the ending alone is cut.
-    file_name_only : "keep", "drop_caption" or "quarantine"
-        Captions that are a file's, camera's or counter's name and nothing else: ``IMG_0042``, ``a/b.jpg``, ``image 3``.
-    boilerplate : "clean", "keep", "drop_caption" or "quarantine"
-        Phrases of agencies and web pages among other words: "stock photo", "click to enlarge".
-    boilerplate_only : "keep", "drop_caption" or "quarantine"
-        Captions that are such phrases or placeholders and nothing else: "Image", "no alt text", "null".
-    merge : bool
-        Give each sample that stays the captions of its dropped copies too, so that training can draw one each time
-        (Somepalli et al. 2023, arXiv 2305.20086).
-    max_captions : int
-        How many captions a sample then has, its own among them.
-    repeated : "report", "template" or "drop_caption"
-        What becomes of captions that stand over `min_repeats` or more different pictures: counted only, rewritten by
-        `template`, or left out.
-    min_repeats : int
-        Over how many different pictures a caption has to stand to count as repeated.
-    template : str
-        A rewritten caption, made of {caption}, {key}, {width} and {height}; one of the last three has to be in it.
-    """
-
-    empty: _OfWhole = "drop_caption"
-    bad_unicode: _OfPart = "clean"
-    control_characters: _OfPart = "clean"
-    html: _OfPart = "clean"
-    email: _OfPart = "clean"
-    phone: _OfPart = "clean"
-    phone_regions: tuple[str, ...] = ("US", "GB")
-    url: _OfPart = "clean"
-    url_only: _OfWhole = "drop_caption"
-    file_name: _OfPart = "clean"
-    file_name_only: _OfWhole = "drop_caption"
-    boilerplate: _OfPart = "keep"
-    boilerplate_only: _OfWhole = "drop_caption"
-    merge: bool = True
-    max_captions: int = Field(default=20, ge=1)
-    repeated: Literal["report", "template", "drop_caption"] = "report"
-    min_repeats: int = Field(default=2, ge=2)
-    template: str = "{caption}, {width} x {height}"
-
-    @field_validator("phone_regions")
-    @classmethod
-    def _regions_are_codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(len(each) == 2 and each.isascii() and each.isalpha() and each.isupper() for each in value):
-            raise ValueError('must be country codes of two capital letters, such as "DE"')
-        return value
-
-    @field_validator("template")
-    @classmethod
-    def _template_tells_pictures_apart(cls, value: str) -> str:
-        parts = list(Formatter().parse(value))  # raises ValueError for a brace without its other
-        names = {name for _, name, _, _ in parts if name is not None}
-        if any(spec or conversion for _, _, spec, conversion in parts) or not names <= _TEMPLATE_FIELDS:
-            raise ValueError("must hold no fields but {caption}, {key}, {width} and {height}, each as it stands here")
-        if names <= {"caption"}:
-            raise ValueError("must hold {key}, {width} or {height}; else what is rewritten repeats as before")
-        return value
-
-
 class Keep(_Part):
     """Which members of a duplicate group stay.
 
@@ -296,51 +209,6 @@ class Keep(_Part):
     def _at_least_one_stays(cls, value: int | str) -> int | str:
         if isinstance(value, int) and value < 1:
             raise ValueError(f'must be 1 or more, or "all", got {value}')
-        return value
-
-
-class Canaries(_Part):
-    """Pictures with captions that no natural set holds, planted to measure later what a model has memorised.
-
-    What is secret of them lies in the private manifest alone; this part of the recipe is published.
-
-    Attributes
-    ----------
-    planted : int
-        How many are planted; 0 plants none.
-    controls : int
-        How many are drawn like those and held out, for comparison.
-    kinds : tuple of "texture", "blob", "pair", "scene" or "natural"
-        Kinds that take turns; the last two need images of your own that are in no set, see docs/canaries.md.
-    repetitions : tuple of int
-        How often a canary stands in the set; the numbers take turns.  1 alone hides them also from a search for copies.
-    assignment : "exact" or "independent"
-        "exact": a fair coin for each decides, until both counts are reached.  "independent": the coin alone decides, so
-        that the counts are those asked for only on average, as an audit in one run (Steinke et al. 2023, 2305.08846)
-        presumes.
-    manifest : str or None
-        The private manifest; ``OUT.canaries.private.json`` beside OUT where none is named.  One that is named while
-        `planted` is 0 protects canaries that the source already holds.
-    exempt : tuple of "dedup" or "augmentation"
-        What does not touch them.
-    max_detection_auc : float
-        AUC in [0.5, 1] of a simple test that tells them from the set, above which making them warns.
-    """
-
-    planted: int = Field(default=0, ge=0)
-    controls: int = Field(default=0, ge=0)
-    kinds: tuple[Literal["texture", "blob", "pair", "scene", "natural"], ...] = ("texture", "blob", "pair")
-    repetitions: tuple[int, ...] = (1, 2, 4, 16, 64)
-    assignment: Literal["exact", "independent"] = "exact"
-    manifest: str | None = None
-    exempt: tuple[Literal["dedup", "augmentation"], ...] = ("dedup", "augmentation")
-    max_detection_auc: float = Field(default=0.6, ge=0.5, le=1)
-
-    @field_validator("kinds", "repetitions")
-    @classmethod
-    def _something_takes_turns(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        if not value or any(isinstance(each, int) and each < 1 for each in value):
-            raise ValueError("must name at least one, and repetitions of 1 or more")
         return value
 
 
@@ -493,9 +361,7 @@ class Recipe(_Part):
     fingerprints: Fingerprints = Fingerprints()
     hygiene: Hygiene = Hygiene()
     matching: Matching = Matching()
-    captions: Captions = Captions()
     keep: Keep = Keep()
-    canaries: Canaries = Canaries()
     blocklist: Blocklist = Blocklist()
     augment: Augment = Augment()
     output: Output = Output()

@@ -151,8 +151,8 @@ class Bench:
         table = self._fingerprints()
         kinds = {name: place for place, name in enumerate((ORIGINAL, *self.edits), -1)}
         keys = [key.partition("/") for key in table["key"].to_pylist()]
-        number = np.array([int(number) for number, _, _ in keys])
-        edit = np.array([kinds[name] for _, _, name in keys])
+        number = np.array([int(number) for number, _, _ in keys], dtype=np.int64)
+        edit = np.array([kinds[name] for _, _, name in keys], dtype=np.int64)
         whole = np.isin(number, number[edit == -1])
         table, number, edit = table.filter(pa.array(whole)), number[whole], edit[whole]
         for name, value in (("table", table), ("number", number), ("edit", edit), ("verifier", None)):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _TAIL = 0.005  # share of pixels that may be darker than the darkest and brighter than the brightest
 _BLUR_WINDOW = 11  # pixels, as in the paper
+_LEAST_STEPS = 0.02  # of those along the other axis
 _LINES = 48  # rows and columns that blur is measured on
 
 
@@ -54,16 +55,20 @@ def _blur(levels: NDArray[np.uint8]) -> float:
     """Share of the steps between neighbours that blurring the picture once more leaves; the worse axis."""
     height, width = levels.shape
     rows, columns = (slice(None, None, max(1, side // _LINES)) for side in (height, width))
-    return max(_blur_along(levels[:, columns], 0), _blur_along(levels[rows], 1))
+    found = [_blur_along(levels[:, columns], 0), _blur_along(levels[rows], 1)]
+    most = max(total for total, _ in found)
+    # An axis along which nothing changes, as in stripes, says nothing of blur.
+    return max((blur for total, blur in found if total > most * _LEAST_STEPS), default=1.0)
 
 
-def _blur_along(lines: NDArray[np.uint8], axis: int) -> float:
+def _blur_along(lines: NDArray[np.uint8], axis: int) -> tuple[float, float]:
+    """Sum of all steps along an axis, and blur."""
     lines = np.ascontiguousarray(lines)
     window = (1, _BLUR_WINDOW) if axis == 0 else (_BLUR_WINDOW, 1)  # OpenCV says the width first
     steps = _steps(lines, axis)
     gone = np.maximum(steps - _steps(cv2.blur(lines, window, borderType=cv2.BORDER_REFLECT), axis), 0)
     total = cv2.sumElems(steps)[0]
-    return 1 - cv2.sumElems(gone)[0] / total if total else 1.0
+    return total, 1 - cv2.sumElems(gone)[0] / total if total else 1.0
 
 
 def _steps(lines: Any, axis: int) -> NDArray[np.int16]:

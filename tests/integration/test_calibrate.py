@@ -170,7 +170,9 @@ def test_a_blocklist_does_not_hide_copies(photos: Path, tmp_path: Path) -> None:
 
 def test_flat_pictures_are_missed_and_said_to_be(tmp_path: Path) -> None:
     for level in range(4):
-        Image.new("RGB", (64, 64), (60 * level, 0, 0)).save(tmp_path / f"{level}.png")
+        sign = Image.new("RGB", (64, 64), "white")
+        sign.paste("black", (0, 0, 64, 16 + 8 * level))
+        sign.save(tmp_path / f"{level}.png")
     found = dedupkit.calibrate(tmp_path, recipe=FAST, edits=["jpeg60"])
     assert found.missed.share == 1.0
     assert found.proposed is None

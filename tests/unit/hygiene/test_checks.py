@@ -48,6 +48,12 @@ def test_blur_is_that_of_scikit_image(radius: int) -> None:
         assert abs(measured(small).blur - blur_of(small)) < 0.02
 
 
+def test_stripes_are_not_blurred_whichever_way_they_run() -> None:
+    stripes = np.repeat(np.arange(120)[:, None] // 10 % 2 * 200, 160, axis=1).astype(np.uint8)
+    assert measured(stripes).blur < 0.5
+    assert measured(stripes.T).blur < 0.5
+
+
 def test_float_and_whole_numbers_are_measured_alike() -> None:
     picture = gray(draw_picture(1))
     assert measured(picture.astype(np.float32)) == measured(picture)
