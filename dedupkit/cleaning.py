@@ -17,6 +17,7 @@ from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
+from dedupkit.mitigation.stage import settle_captions
 from dedupkit.options import resolve_recipe, versions
 from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
 from dedupkit.report.stage import report
@@ -140,13 +141,14 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     if not sum(part["rows"] for part in fingerprints):
         raise UsageError(f"{source} holds no samples; name a source with images")
     decisions = journey.decide(fingerprints, journey.match(fingerprints).pairs)
+    captions = settle_captions(journey, decisions)
     for name in PUBLISHED:  # a reader sees a whole output or none
         folder.remove(name)
     discard_other_formats(folder, journey.work, recipe.output.formats)
     written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in recipe.output.formats}
     _publish_decisions(journey, folder)
     recipe_toml = recipe.dumps(dict(versions()))
-    summary = report(journey, folder, source=source, recipe_toml=recipe_toml, written=written)
+    summary = report(journey, folder, source=source, recipe_toml=recipe_toml, written=written, captions=captions)
     folder.write_bytes("recipe.toml", recipe_toml.encode())
     _warn_of_large_losses(summary)
     return summary

@@ -191,7 +191,7 @@ def find_duplicates(
     with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
         work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
-        journey = Journey(opened, chosen, work, engine or LocalEngine(workers), progress or _silent, with_fields=False)
+        journey = Journey(opened, chosen, work, engine or LocalEngine(workers), progress or _silent, emits=False)
         matched = journey.match(journey.fingerprint(), for_decisions=False)
         names = _names(journey)
     faulty = names.filter(pc.is_valid(names["fault"]))

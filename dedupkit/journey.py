@@ -20,7 +20,9 @@ from dedupkit.fingerprints.given import STAGE as GIVEN_STAGE
 from dedupkit.fingerprints.given import given_fingerprints, recipe_for_list
 from dedupkit.grouping import stage as deciding
 from dedupkit.hygiene import checks
+from dedupkit.hygiene.captions import CaptionCleaner
 from dedupkit.matching import stage as matching
+from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, clean_captions
 from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, write_table
 from dedupkit.recipe import policy_name
 from dedupkit.sources.lists import ListSource
@@ -50,23 +52,37 @@ class Tables:
         Where they lie.
     hygiene : Hygiene
         The checks that fingerprints are read through.
+    cleaned : bool
+        Whether captions are read as `clean_captions` left them.
     """
 
     work: Folder
     hygiene: Hygiene
+    cleaned: bool = False
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
         return Stage(self.work.below(name), self.work.below("receipts").below(name))
 
     def fingerprints(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """Columns of the fingerprints of one shard, checked by the rules of hygiene."""
+        """Columns of the fingerprints of one shard, checked by the rules of hygiene, captions cleaned."""
         stage, name = self.stage("fingerprints"), table_name(number)
-        if columns is not None and not {"fault", "fault_detail"}.intersection(columns):
-            return read_table(stage, name, columns)
-        table = read_table(stage, name, None if columns is None else [*dict.fromkeys((*columns, *checks.COLUMNS))])
-        found = checks.checked(table, self.hygiene)
-        return found if columns is None else found.select(columns)
+        judged = columns is None or bool({"fault", "fault_detail"}.intersection(columns))
+        wanted = columns if columns is None or not judged else [*dict.fromkeys((*columns, *checks.COLUMNS))]
+        table = read_table(stage, name, wanted)
+        if judged:
+            table = checks.checked(table, self.hygiene)
+        if self.cleaned and (judged or "caption" in table.column_names):
+            table = checks.with_captions(table, read_table(self.stage(CLEANED_STAGE), name))
+        return table if columns is None else table.select(columns)
+
+    def raw_captions(self, number: int) -> pa.ChunkedArray:
+        """Captions of one shard as the source has them."""
+        return read_table(self.stage("fingerprints"), table_name(number), ("caption",))["caption"]
+
+    def captions(self, number: int) -> pa.Table:
+        """What each sample of one shard is emitted with: a caption, and the list of all."""
+        return read_table(self.stage(SETTLED_STAGE), table_name(number))
 
     def decisions(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Columns of the decisions about one shard."""
@@ -110,8 +126,8 @@ class Journey:
         Where tasks run.
     observe : callable
         Told of progress.
-    with_fields : bool
-        Whether the samples' other fields will be written out.
+    emits : bool
+        Whether samples will be written out: then their other fields are typed, and their captions cleaned.
     """
 
     source: Source
@@ -119,7 +135,7 @@ class Journey:
     work: Folder
     engine: Engine
     observe: Observer
-    with_fields: bool = True
+    emits: bool = True
     shards: Sequence[Shard] = field(init=False)
     tables: Tables = field(init=False)
     blocker: Blocker = field(init=False)
@@ -132,7 +148,7 @@ class Journey:
             blocked = without_blocked(self.source, self.blocker, self.recipe.source)
             object.__setattr__(self, "source", blocked)
         object.__setattr__(self, "shards", self.source.shards())
-        object.__setattr__(self, "tables", Tables(self.work, self.recipe.hygiene))
+        object.__setattr__(self, "tables", Tables(self.work, self.recipe.hygiene, cleaned=self.emits))
 
     def fingerprint(self) -> list[dict[str, Any]]:
         """Fingerprint every shard; the report of each part."""
@@ -143,7 +159,7 @@ class Journey:
             "source options": digest(self.recipe.source.model_dump()),
             "descriptor": self._descriptor_identity(),
             "blocklist": digest(self.blocker.identity),
-            "fields": str(self.with_fields),
+            "fields": str(self.emits),
             "versions": digest([module.__version__ for module in (numpy, PIL, pa, simplejpeg)]),
         }
         parts = [
@@ -161,14 +177,23 @@ class Journey:
             recipe=self.recipe,
             blocker=self.blocker,
             threads=self.engine.threads_a_task(len(parts)),
-            with_fields=self.with_fields,
+            with_fields=self.emits,
         )
-        return make_parts("fingerprints", self.tables.stage("fingerprints"), parts, task, self.engine, self.observe)
+        stage = self.tables.stage("fingerprints")
+        reports = make_parts("fingerprints", stage, parts, task, self.engine, self.observe)
+        if self.emits:
+            clean_captions(self, reports)
+        return reports
 
     def fingerprint_digests(self) -> list[str]:
         """Digest of the fingerprints of each shard."""
         stage = self.tables.stage("fingerprints")
         return [stage.report(table_name(number))["sha256"] for number in range(len(self.shards))]
+
+    def _checks(self) -> str:
+        """All that decides which samples have a fault, and what their captions are."""
+        found: list[Any] = [self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)]
+        return digest([*found, CaptionCleaner(self.recipe.captions).identity] if self.emits else found)
 
     def _descriptor_identity(self) -> str:
         if isinstance(self.source, ListSource):
@@ -186,7 +211,7 @@ class Journey:
         inputs = {
             "stage": matching.STAGE,
             "fingerprints": digest([report["sha256"] for report in fingerprints]),
-            "checks": digest(self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)),
+            "checks": self._checks(),
             "matching": digest(chosen),
         }
         part = Part("candidates.parquet", inputs, None)
@@ -237,7 +262,7 @@ class Journey:
         inputs = {
             "stage": deciding.STAGE,
             "fingerprints": digest([report["sha256"] for report in fingerprints]),
-            "checks": digest(self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)),
+            "checks": self._checks(),
             "pairs": self.tables.stage("pairs").report("pairs.parquet")["sha256"],
             "keep": digest([policy_name(keep.policy), keep.max_copies]),
         }

@@ -12,7 +12,7 @@ from dedupkit.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DECIDING_PACKAGES = ("numpy", "pillow", "pyarrow", "simplejpeg")
+_DECIDING_PACKAGES = ("ftfy", "numpy", "phonenumbers", "pillow", "pyarrow", "simplejpeg")
 
 
 def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:

@@ -53,6 +53,8 @@ class Reason(StrEnum):
     OVEREXPOSED = "overexposed"
     BLURRED = "blurred"
     ANIMATED = "animated"
+    # quarantine: the caption, where the recipe wants that
+    BAD_CAPTION = "bad_caption"
     # quarantine: what a damaged shard may have held
     DAMAGED_SHARD = "damaged_shard"
 

@@ -114,7 +114,7 @@ def calibrate(
         if not spooled.parts:
             raise UsageError(f"none of the {len(drawn.samples)} samples drawn has a usable image: {dict(skipped)}")
         fitting = _without_what_is_the_sources(chosen, drawn.set_samples)
-        journey = Journey(spooled, fitting, work.below("work"), engine, observe, with_fields=False)
+        journey = Journey(spooled, fitting, work.below("work"), engine, observe, emits=False)
         journey.fingerprint()
         bench = Bench(journey, [edit.name for edit in planted], len(drawn.samples))
         tried = try_limits(bench, fitting, drawn.set_samples, wanted_precision, observe)

@@ -13,7 +13,7 @@ from dedupkit.fields.values import JSON_MARK, ORIGIN_MARK, WHOLE_MARK, source_na
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-OWN_COLUMNS = ("key", "image", "caption", "width", "height", "group_size", "weight")
+OWN_COLUMNS = ("key", "image", "caption", "captions", "width", "height", "group_size", "weight")
 MAX_COLUMNS = 1000
 _INFERRED = b"dedupkit:inferred"
 

@@ -29,6 +29,7 @@ _OPTION = {
     Reason.ANIMATED: "animated",
 }
 OPTIONS = {reason: f"[hygiene] {name} in the recipe explains it" for reason, name in _OPTION.items()}
+OPTIONS[Reason.BAD_CAPTION] = '[captions] in the recipe explains it, what is "quarantine" there'
 
 
 def checked(fingerprints: pa.Table, hygiene: Hygiene) -> pa.Table:
@@ -55,6 +56,34 @@ def checked(fingerprints: pa.Table, hygiene: Hygiene) -> pa.Table:
     for name, column in (("fault", fault), ("fault_detail", detail)):
         place = fingerprints.schema.get_field_index(name)
         fingerprints = fingerprints.set_column(place, FINGERPRINTS.field(name), column)
+    return fingerprints
+
+
+def with_captions(fingerprints: pa.Table, cleaned: pa.Table) -> pa.Table:
+    """Fingerprints with cleaned captions, and a fault where the caption is a reason for quarantine.
+
+    Parameters
+    ----------
+    fingerprints : pyarrow.Table
+        Any columns of them.
+    cleaned : pyarrow.Table
+        What `dedupkit.hygiene.captions.CaptionCleaner.clean_all` made of their captions.
+
+    Returns
+    -------
+    pyarrow.Table
+        The same columns.  A sample that has a fault keeps it.
+    """
+    names = fingerprints.column_names
+    fresh = {"caption": cleaned["caption"]} if "caption" in names else {}
+    if "fault" in names and cleaned["quarantined_by"].null_count < cleaned.num_rows:
+        unfit = pc.and_(cleaned["quarantined_by"].is_valid(), fingerprints["fault"].is_null())
+        fresh["fault"] = pc.if_else(unfit, Reason.BAD_CAPTION.value, fingerprints["fault"])
+        if "fault_detail" in names:
+            words = pc.replace_substring(cleaned["quarantined_by"], "_", " ")
+            fresh["fault_detail"] = pc.if_else(unfit, words, fingerprints["fault_detail"])
+    for name, values in fresh.items():
+        fingerprints = fingerprints.set_column(names.index(name), FINGERPRINTS.field(name), values)
     return fingerprints
 
 

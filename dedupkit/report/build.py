@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dedupkit._version import __version__
 from dedupkit.fields.values import utf8
 from dedupkit.report.summary import summarise
-from dedupkit.report.words import NOTES, REASONS, evidence
+from dedupkit.report.words import NOTES, REASONS, caption_words, evidence
 from dedupkit.sample import Action, Note, Reason
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dedupkit.matching.stage import SearchFacts
+    from dedupkit.mitigation.stage import CaptionFacts
     from dedupkit.report.gallery import GalleryGroup, GalleryMember
     from dedupkit.report.summary import Summary
 
@@ -53,6 +54,8 @@ class Report:
         JPEG by position; where one is missing, a blank is shown.
     search : SearchFacts
         How pairs were searched.
+    captions : CaptionFacts
+        What was found in captions.
     version : str
         dedupkit's.
     """
@@ -64,6 +67,7 @@ class Report:
     gallery: tuple[GalleryGroup, ...]
     thumbnails: Mapping[int, bytes]
     search: SearchFacts
+    captions: CaptionFacts
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -75,6 +79,7 @@ class Report:
             "groups": self.summary.groups,
             "tiers": dict(self.summary.tiers),
             "search": asdict(self.search),
+            "captions": asdict(self.captions),
             "quarantined": [dict(sample) for sample in self.summary.quarantined],
             "largest_groups": [self._group(group) for group in self.gallery],
             "recipe": self.recipe_toml,
@@ -109,6 +114,8 @@ class Report:
             reasons=_reasons(self.summary),
             notes=[(count, NOTES[Note(note)]) for note, count in self.summary.notes.items() if count],
             search=_search_words(self.search),
+            captions=caption_words(self.captions),
+            repeated=self.captions.most_repeated,
             sizes=_size_ranges(self.summary),
             gallery=[(group, [self._shown(member) for member in group.members]) for group in self.gallery],
             reason_words={reason.value: words[0] for reason, words in REASONS.items()},
@@ -151,6 +158,7 @@ def build_report(
     samples_written: Mapping[str, int],
     gallery: Sequence[GalleryGroup],
     search: SearchFacts,
+    captions: CaptionFacts,
 ) -> Report:
     """Make the report of a run.
 
@@ -170,6 +178,8 @@ def build_report(
         What `dedupkit.report.gallery.choose` picked.
     search : SearchFacts
         How pairs were searched.
+    captions : CaptionFacts
+        What was found in captions.
 
     Raises
     ------
@@ -184,6 +194,7 @@ def build_report(
         gallery=tuple(gallery),
         thumbnails=dict(thumbnails),
         search=search,
+        captions=captions,
     )
 
 

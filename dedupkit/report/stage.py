@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dedupkit.journey import Journey
+    from dedupkit.mitigation.stage import CaptionFacts
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
@@ -26,7 +27,13 @@ _THUMBNAILS = pa.schema({"position": pa.uint64(), "image": pa.binary()})
 
 
 def report(
-    journey: Journey, out: Folder, *, source: str, recipe_toml: str, written: Mapping[str, int]
+    journey: Journey,
+    out: Folder,
+    *,
+    source: str,
+    recipe_toml: str,
+    written: Mapping[str, int],
+    captions: CaptionFacts,
 ) -> dict[str, Any]:
     """Write ``report.json`` and ``report.html``.
 
@@ -42,6 +49,8 @@ def report(
         The resolved recipe.
     written : mapping of str to int
         Samples written by format.
+    captions : CaptionFacts
+        What was found in captions.
 
     Returns
     -------
@@ -61,6 +70,7 @@ def report(
         samples_written=written,
         gallery=gallery,
         search=SearchFacts.of(pairs),
+        captions=captions,
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())

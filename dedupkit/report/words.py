@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dedupkit.hygiene.captions import CaptionFinding
 from dedupkit.sample import Note, Reason, Tier
 
 if TYPE_CHECKING:
+    from dedupkit.mitigation.stage import CaptionFacts
     from dedupkit.report.gallery import GalleryMember
 
 REASONS = {
@@ -34,6 +36,7 @@ REASONS = {
     Reason.OVEREXPOSED: ("Overexposed", "nothing in it is dark"),
     Reason.BLURRED: ("Blurred", "no edges to speak of"),
     Reason.ANIMATED: ("Animated", "more than one frame, and the recipe wants none of those"),
+    Reason.BAD_CAPTION: ("Caption unfit", "holds what the recipe quarantines for"),
     Reason.DAMAGED_SHARD: ("Shard damaged", "the rest of the shard could not be read; what it held is not known"),
 }
 
@@ -47,7 +50,34 @@ NOTES = {
     Note.EMBEDDING_MISSING: "have no embedding, or none of the usual length; only their hashes were compared",
 }
 
+FINDINGS = {
+    CaptionFinding.EMPTY: "no caption, or nothing left of it",
+    CaptionFinding.BAD_UNICODE: "broken Unicode",
+    CaptionFinding.CONTROL_CHARACTERS: "control or invisible characters",
+    CaptionFinding.HTML: "HTML",
+    CaptionFinding.EMAIL: "e-mail addresses",
+    CaptionFinding.PHONE: "phone numbers",
+    CaptionFinding.URL: "web addresses",
+    CaptionFinding.URL_ONLY: "nothing but a web address",
+    CaptionFinding.FILE_NAME: "names of files",
+    CaptionFinding.FILE_NAME_ONLY: "nothing but the name of a file",
+    CaptionFinding.BOILERPLATE: 'boilerplate such as "stock photo"',
+    CaptionFinding.BOILERPLATE_ONLY: "nothing but boilerplate",
+}
+
 _TRIMMED = {"this": "frame trimmed", "kept": "frame of the kept one trimmed", "both": "frames trimmed"}
+
+
+def caption_words(facts: CaptionFacts) -> list[tuple[int, str]]:
+    """Counts, and what of captions is counted; without what was not found."""
+    rows = [(facts.found.get(finding, 0), words) for finding, words in FINDINGS.items()]
+    rows += [
+        (facts.changed, "cleaned or left out, in all"),
+        (facts.merged, "captions of dropped copies given to the sample that stays"),
+        (facts.left_out, "further captions of dropped copies left out, for there were too many"),
+        (facts.repeated, f"different captions that stand over several pictures, {facts.repeated_samples:,} samples"),
+    ]
+    return [(count, words) for count, words in rows if count]
 
 
 def evidence(member: GalleryMember, hash_bits: int) -> str:

@@ -27,6 +27,8 @@ class KeptSample:
         Lower-case name of the encoding as Pillow calls it: jpeg, png, webp ...
     caption : str or None
         The caption.
+    captions : sequence of str
+        It and those of the copies that were dropped for the sample.
     width, height : int
         Size in pixels as shown, EXIF orientation applied.
     group_size : int
@@ -45,6 +47,7 @@ class KeptSample:
     height: int
     group_size: int
     fields: Mapping[str, Any]
+    captions: Sequence[str] = ()
     copy: int = 0
     copies_kept: int = 1
 

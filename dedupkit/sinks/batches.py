@@ -22,6 +22,7 @@ _OWN = pa.schema(
         "key": pa.string(),
         "image": IMAGE,
         "caption": pa.string(),
+        "captions": pa.list_(pa.string()),
         "width": pa.int32(),
         "height": pa.int32(),
         "group_size": pa.int32(),
@@ -65,7 +66,7 @@ def record_batches(samples: Iterable[KeptSample], fields: pa.Schema, limits: Bat
     waiting: list[KeptSample] = []
     waiting_bytes = 0
     for sample in samples:
-        sample_bytes = len(sample.image) + _byte_size(sample.caption) + _byte_size(sample.fields)
+        sample_bytes = len(sample.image) + _byte_size([sample.caption, *sample.captions]) + _byte_size(sample.fields)
         if waiting and (len(waiting) == limits.max_rows or waiting_bytes + sample_bytes > limits.max_bytes):
             yield _batch(waiting, schema, fields)
             waiting, waiting_bytes = [], 0

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dedupkit.errors import RunError
 from dedupkit.hygiene.metadata import without_metadata
+from dedupkit.mitigation.stage import settled_digests
 from dedupkit.parts import Part, make_parts
 from dedupkit.sample import Action
 from dedupkit.sinks import FORMATS, make_sink
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
-STAGE = "emit/2"
+STAGE = "emit/3"
 _DECIDED = ("key", "action", "group_size", "copy", "copies_kept")
 _SEEN = ("sha256", "width", "height", "format")
 
@@ -68,7 +69,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         "augment": _augment_identity(recipe),
         "pyarrow": pa.__version__,
     }
-    seen = journey.fingerprint_digests()
+    seen, captions = journey.fingerprint_digests(), settled_digests(journey)
     parts = [
         Part(
             sink.part_name(number),
@@ -77,6 +78,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
                 "shard": digest([shard.name, shard.identity]),
                 "fingerprints": seen[number],
                 "decisions": report["sha256"],
+                "captions": captions[number],
             },
             (number, shard),
             shard.byte_size,
@@ -144,12 +146,11 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> It
     """The kept samples of a shard, checked to be those that were decided about."""
     decided = tables.decisions(number, _DECIDED)
     seen = tables.fingerprints(number, _SEEN)
-    facts = zip(
-        *(table[name].to_pylist() for table, names in ((decided, _DECIDED), (seen, _SEEN)) for name in names),
-        strict=True,
-    )
+    said = tables.captions(number)
+    columns = ((decided, _DECIDED), (seen, _SEEN), (said, ("caption", "captions")))
+    facts = zip(*(table[name].to_pylist() for table, names in columns for name in names), strict=True)
     samples = source.read(shard)
-    for key, action, group_size, copy, copies_kept, sha256, width, height, kind in facts:
+    for key, action, group_size, copy, copies_kept, sha256, width, height, kind, caption, captions in facts:
         sample = next(samples, None)
         if action != Action.KEEP:
             continue
@@ -157,5 +158,16 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> It
             raise RunError(
                 f"{shard.name} changed while it was read ({key}); run again when nobody writes to the source"
             )
-        facts_of_group = {"group_size": group_size, "copy": copy, "copies_kept": copies_kept}
-        yield KeptSample(key, sample.image, kind, sample.caption, width, height, fields=sample.fields, **facts_of_group)
+        yield KeptSample(
+            key,
+            sample.image,
+            kind,
+            caption,
+            width,
+            height,
+            group_size,
+            sample.fields,
+            captions=captions,
+            copy=copy,
+            copies_kept=copies_kept,
+        )

@@ -25,8 +25,8 @@ class WebDatasetSink:
     """Tars as webdataset reads them: NAME.jpg (or png, webp ...), NAME.txt, NAME.json.
 
     NAME is the key with the dots of its base name replaced, see `dedupkit.sinks.names.MemberNames`.  The text is
-    empty where there is no caption, so that every sample has the same members.  The JSON holds key, caption, size,
-    group_size and the source's fields; fields that are bytes are members of their own, NAME.FIELD.
+    empty where there is no caption, so that every sample has the same members.  The JSON holds key, caption, captions,
+    size, group_size, weight and the source's fields; fields that are bytes are members of their own, NAME.FIELD.
 
     Examples
     --------
@@ -77,7 +77,8 @@ def _members(sample: KeptSample, fields: pa.Schema) -> Iterator[tuple[str, bytes
 
 
 def _described(sample: KeptSample) -> dict[str, Any]:
-    return {name: getattr(sample, name) for name in ("key", "caption", "width", "height", "group_size", "weight")}
+    names = ("key", "caption", "captions", "width", "height", "group_size", "weight")
+    return {name: getattr(sample, name) for name in names}
 
 
 def _suffix(name: str, taken: set[str]) -> str:

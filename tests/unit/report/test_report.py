@@ -11,6 +11,7 @@ from PIL import Image
 
 from dedupkit.errors import RunError
 from dedupkit.matching.stage import SearchFacts
+from dedupkit.mitigation.stage import CaptionFacts
 from dedupkit.recipe import Recipe
 from dedupkit.report.build import Report, build_report
 from dedupkit.report.gallery import choose, thumbnail
@@ -47,6 +48,7 @@ def table(*rows: dict[str, Any]) -> pa.Table:
 
 
 EXACT_SEARCH = SearchFacts(31)
+NO_CAPTION_FACTS = CaptionFacts(found={})
 
 
 def built(
@@ -54,6 +56,7 @@ def built(
     recipe: Recipe | None = None,
     thumbnails: dict[int, bytes] | None = None,
     search: SearchFacts = EXACT_SEARCH,
+    captions: CaptionFacts = NO_CAPTION_FACTS,
 ) -> Report:
     return build_report(
         decisions,
@@ -63,6 +66,7 @@ def built(
         samples_written={"arrow": 3},
         gallery=choose(decisions),
         search=search,
+        captions=captions,
     )
 
 
@@ -235,3 +239,20 @@ def test_what_an_approximate_search_may_have_missed_is_said(decisions: pa.Table)
     assert "1,203 samples have more near descriptors than were listed" in page
     assert "max_neighbours" in page
     assert "near descriptors" not in built(decisions).to_html()
+
+
+def test_captions_are_counted_in_words_and_escaped() -> None:
+    facts = CaptionFacts(
+        found={"email": 3, "html": 0},
+        changed=3,
+        repeated=1,
+        repeated_samples=12,
+        most_repeated=({"caption": "<b>Frog</b>", "pictures": 12},),
+    )
+    report = built(table(decision(0)), captions=facts)
+    page = report.to_html()
+    assert "<b>3</b> e-mail addresses" in page
+    assert "stand over several pictures, 12 samples" in page
+    assert "&lt;b&gt;Frog&lt;/b&gt;" in page
+    assert "<b>0</b>" not in page
+    assert json.loads(json.dumps(report.to_json()))["captions"]["found"]["email"] == 3

@@ -80,6 +80,7 @@ def test_a_sample_becomes_image_text_and_json() -> None:
     assert json.loads(found["shard.1/pic_7.json"]) == {
         "key": "shard.1/pic.7",
         "caption": None,
+        "captions": [],
         "width": 3,
         "height": 2,
         "group_size": 1,
