@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dedupkit.canaries.planting import planting_of
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.hygiene.checks import OPTIONS
@@ -130,7 +131,9 @@ def clean(
     with alone_in(folder):
         claim(folder, overwrite=overwrite)
         work.remove("spool")
-        journey = Journey(opened or open_it(spool_to=work.below("spool")), chosen, work, workforce, progress or _silent)
+        opened = opened or open_it(spool_to=work.below("spool"))
+        planting = planting_of(chosen, opened, out, progress=progress) if chosen.canaries.asked_for else None
+        journey = Journey(opened, chosen, work, workforce, progress or _silent, planting)
         return Result(str(out), _go(journey, folder, _described(source)))
 
 
@@ -140,15 +143,28 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     fingerprints = journey.fingerprint()
     if not sum(part["rows"] for part in fingerprints):
         raise UsageError(f"{source} holds no samples; name a source with images")
+    shards, planting = len(journey.shards), journey.planting
+    canaries = None if planting is None else planting.check(journey.tables, shards)
     decisions = journey.decide(fingerprints, journey.match(fingerprints).pairs)
-    captions = settle_captions(journey, decisions)
+    if planting is not None:
+        planting.check_decisions(journey.tables, shards)
+    captions = settle_captions(journey, decisions, canaries)
+    commitment = None if planting is None else planting.commitment
     for name in PUBLISHED:  # a reader sees a whole output or none
         folder.remove(name)
     discard_other_formats(folder, journey.work, recipe.output.formats)
     written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in recipe.output.formats}
     _publish_decisions(journey, folder)
     recipe_toml = recipe.dumps(dict(versions()))
-    summary = report(journey, folder, source=source, recipe_toml=recipe_toml, written=written, captions=captions)
+    summary = report(
+        journey,
+        folder,
+        source=source,
+        recipe_toml=recipe_toml,
+        written=written,
+        captions=captions,
+        commitment=commitment,
+    )
     folder.write_bytes("recipe.toml", recipe_toml.encode())
     _warn_of_large_losses(summary)
     return summary

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dedupkit._version import __version__
+from dedupkit.canaries.commands import app as canaries_commands
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError
 
@@ -33,6 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(canaries_commands)
 
 _Source = Annotated[
     str,
@@ -83,6 +86,13 @@ def clean(
             help="What must not stay: KIND is urls, domains, keys, sha256, md5 or pdq, FILE has one a line.",
         ),
     ] = None,
+    canaries: Annotated[
+        int | None, typer.Option(metavar="N", help="Plant N canaries and hold out as many controls.")
+    ] = None,
+    manifest: Annotated[
+        str | None,
+        typer.Option(help="Their private manifest, outside of OUT; one that exists is used again, and protects them."),
+    ] = None,
     format: Annotated[
         list[str] | None, typer.Option(help="arrow, parquet, webdataset or list; may be repeated.")
     ] = None,
@@ -107,6 +117,7 @@ def clean(
                 "matching": {"max_hamming_bits": max_hamming_bits, "min_cosine": min_cosine},
                 "keep": {"policy": keep, "max_copies": _number_or_word(max_copies)},
                 "blocklist": _blocklist(block or []),
+                "canaries": {"planted": canaries, "controls": canaries, "manifest": manifest},
                 "output": {"formats": tuple(format) if format else None},
             },
         )

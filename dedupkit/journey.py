@@ -31,6 +31,7 @@ from dedupkit.storage import Stage, digest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dedupkit.canaries.planting import Planting
     from dedupkit.engines import Engine
     from dedupkit.parts import Maker, Observer
     from dedupkit.recipe import Hygiene, Recipe
@@ -126,6 +127,8 @@ class Journey:
         Where tasks run.
     observe : callable
         Told of progress.
+    planting : Planting, optional
+        Canaries that are mixed into the source, or stand in it.
     emits : bool
         Whether samples will be written out: then their other fields are typed, and their captions cleaned.
     """
@@ -135,6 +138,7 @@ class Journey:
     work: Folder
     engine: Engine
     observe: Observer
+    planting: Planting | None = None
     emits: bool = True
     shards: Sequence[Shard] = field(init=False)
     tables: Tables = field(init=False)
@@ -147,6 +151,8 @@ class Journey:
         if not isinstance(self.source, ListSource):
             blocked = without_blocked(self.source, self.blocker, self.recipe.source)
             object.__setattr__(self, "source", blocked)
+        if self.planting is not None:  # outside of what blocks, so that a canary takes after samples that may stay
+            object.__setattr__(self, "source", self.planting.around(self.source))
         object.__setattr__(self, "shards", self.source.shards())
         object.__setattr__(self, "tables", Tables(self.work, self.recipe.hygiene, cleaned=self.emits))
 
@@ -190,6 +196,11 @@ class Journey:
         stage = self.tables.stage("fingerprints")
         return [stage.report(table_name(number))["sha256"] for number in range(len(self.shards))]
 
+    @property
+    def planted_identity(self) -> str:
+        """Changes with the canaries, and tells nothing of them; empty where there are none."""
+        return "" if self.planting is None else self.planting.identity
+
     def _checks(self) -> str:
         """All that decides which samples have a fault, and what their captions are."""
         found: list[Any] = [self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)]
@@ -213,6 +224,7 @@ class Journey:
             "fingerprints": digest([report["sha256"] for report in fingerprints]),
             "checks": self._checks(),
             "matching": digest(chosen),
+            "canaries": self.planted_identity,
         }
         part = Part("candidates.parquet", inputs, None)
         stage.discard_others([part.name])
@@ -222,6 +234,8 @@ class Journey:
             tables = (self.tables.fingerprints(number, columns) for number in range(len(self.shards)))
             scratch = Path(self.work.path("scratch"))
             found = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1), scratch)
+            if self.planting is not None:
+                found = self.planting.without_pairs(found, self.tables, len(self.shards))
             make_part(stage, _table_writer(found), part)
         self.work.remove("scratch")  # and what a killed run left there
         self.observe(Progress("candidates", 1, 1, 0))

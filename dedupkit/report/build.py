@@ -56,6 +56,8 @@ class Report:
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    commitment : str or None
+        To the canaries that were planted, see `dedupkit.canaries.prove`.
     version : str
         dedupkit's.
     """
@@ -68,6 +70,7 @@ class Report:
     thumbnails: Mapping[int, bytes]
     search: SearchFacts
     captions: CaptionFacts
+    commitment: str | None = None
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class Report:
             "tiers": dict(self.summary.tiers),
             "search": asdict(self.search),
             "captions": asdict(self.captions),
+            "canary_commitment": self.commitment,
             "quarantined": [dict(sample) for sample in self.summary.quarantined],
             "largest_groups": [self._group(group) for group in self.gallery],
             "recipe": self.recipe_toml,
@@ -159,6 +163,7 @@ def build_report(
     gallery: Sequence[GalleryGroup],
     search: SearchFacts,
     captions: CaptionFacts,
+    commitment: str | None = None,
 ) -> Report:
     """Make the report of a run.
 
@@ -180,6 +185,8 @@ def build_report(
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    commitment : str, optional
+        To the canaries that were planted.
 
     Raises
     ------
@@ -195,6 +202,7 @@ def build_report(
         thumbnails=dict(thumbnails),
         search=search,
         captions=captions,
+        commitment=commitment,
     )
 
 

@@ -34,6 +34,7 @@ def report(
     recipe_toml: str,
     written: Mapping[str, int],
     captions: CaptionFacts,
+    commitment: str | None = None,
 ) -> dict[str, Any]:
     """Write ``report.json`` and ``report.html``.
 
@@ -51,6 +52,8 @@ def report(
         Samples written by format.
     captions : CaptionFacts
         What was found in captions.
+    commitment : str, optional
+        Of the canaries.
 
     Returns
     -------
@@ -71,6 +74,7 @@ def report(
         gallery=gallery,
         search=SearchFacts.of(pairs),
         captions=captions,
+        commitment=commitment,
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())

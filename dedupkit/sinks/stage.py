@@ -23,6 +23,7 @@ from dedupkit.storage import Stage, digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from dedupkit.canaries.planting import Planting
     from dedupkit.journey import Journey, Tables
     from dedupkit.recipe import Recipe
     from dedupkit.sources.base import Shard, Source
@@ -67,6 +68,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         "source options": digest(recipe.source.model_dump()),
         "strip metadata": str(hygiene.strip_metadata),
         "augment": _augment_identity(recipe),
+        "canaries": journey.planted_identity,
         "pyarrow": pa.__version__,
     }
     seen, captions = journey.fingerprint_digests(), settled_digests(journey)
@@ -85,7 +87,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         )
         for number, (shard, report) in enumerate(zip(journey.shards, decisions, strict=True))
     ]
-    kept = partial(_kept, source=journey.source, tables=journey.tables, recipe=recipe)
+    kept = partial(_kept, source=journey.source, tables=journey.tables, recipe=recipe, planting=journey.planting)
     task = partial(_emit_part, kept=kept, format=format, fields=fields)
     reports = make_parts(sink.folder, stage, parts, task, journey.engine, journey.observe)
     written = [
@@ -128,7 +130,9 @@ def _emit_part(
     return {"rows": make_sink(format).write_part(handle, kept(*item), fields)}
 
 
-def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, recipe: Recipe) -> Iterator[KeptSample]:
+def _kept(
+    number: int, shard: Shard, *, source: Source, tables: Tables, recipe: Recipe, planting: Planting | None
+) -> Iterator[KeptSample]:
     """The kept samples of a shard as they are emitted: without metadata, their pixels changed if the recipe says so."""
     if not recipe.augment.changes_pixels:
         strip = recipe.hygiene.strip_metadata
@@ -139,7 +143,8 @@ def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, recipe: 
 
     augmenter = Augmenter(recipe.augment, recipe.seed, recipe.limits)
     for sample in _read_again(number, shard, source, tables):
-        yield augmenter.materialised(sample, sample.copy)  # what is encoded anew has no metadata
+        exempt = planting is not None and planting.exempts(hashlib.sha256(sample.image).digest(), "augmentation")
+        yield sample if exempt else augmenter.materialised(sample, sample.copy)  # encoded anew it has no metadata
 
 
 def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> Iterator[KeptSample]:

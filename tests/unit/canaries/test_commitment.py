@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dedupkit.canaries.commitment import check_proof, commitment_of, prove, root_of_path, tree_path, tree_root
+from dedupkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from dedupkit.canaries.manifest import Manifest
+
+# The leaves and roots of Certificate Transparency's own tests (google/certificate-transparency, merkle_tree_test.cc)
+LEAVES = [
+    bytes.fromhex(text)
+    for text in (
+        "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f",
+    )
+]  # fmt: skip
+ROOTS = [
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+]
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_roots_are_those_of_rfc_6962(count: int) -> None:
+    assert tree_root(LEAVES[:count]).hex() == ROOTS[count - 1]
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_every_path_leads_to_the_root_and_no_other_leaf_or_place_does(count: int) -> None:
+    leaves = LEAVES[:count]
+    for place, leaf in enumerate(leaves):
+        path = tree_path(leaves, place)
+        assert root_of_path(leaf, place, count, path) == tree_root(leaves)
+        assert root_of_path(leaf + b"x", place, count, path) != tree_root(leaves)
+        assert root_of_path(leaf, place, count, [*path, bytes(32)]) != tree_root(leaves)
+        assert count == 1 or root_of_path(leaf, (place + 1) % count, count, path) != tree_root(leaves)
+
+
+def test_a_proof_of_one_discloses_no_other(manifest: Manifest) -> None:
+    text = json.dumps(prove(manifest, [3]))
+    others = [canary for canary in manifest.canaries if canary.number != 3]
+    assert all(str(canary.caption) not in text and canary.salt not in text for canary in others)
+    assert all(canary.sha256.hex() not in text for canary in others)
+    assert manifest.secret not in text
+    assert [canary.number for canary in check_proof(json.loads(text), commitment_of(manifest))] == [3]
+
+
+def test_a_proof_of_all_shows_planted_ones_and_controls(manifest: Manifest) -> None:
+    shown = check_proof(json.loads(json.dumps(prove(manifest))), commitment_of(manifest).upper() + "\n")
+    assert shown == manifest.canaries
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("caption", "another"), ("planted", False), ("repetitions", 7), ("salt", "00" * 32), ("image", "AAAA")],
+)
+def test_a_changed_canary_is_found_out(manifest: Manifest, name: str, value: Any) -> None:
+    proof = json.loads(json.dumps(prove(manifest, [1, 2])))
+    proof["canaries"][1]["canary"][name] = value
+    with pytest.raises(UsageError, match="canary 2 is not what was committed to"):
+        check_proof(proof, commitment_of(manifest))
+
+
+def test_a_proof_under_another_commitment_is_refused(manifest: Manifest) -> None:
+    other = manifest.model_copy(update={"canaries": manifest.canaries[:-1]})
+    with pytest.raises(UsageError, match="belongs to another commitment"):
+        check_proof(prove(manifest), commitment_of(other))
+
+
+@pytest.mark.parametrize("proof", [{}, [], {"format": "x", "leaves": 1, "root": "zz", "canaries": []}, None])
+def test_what_is_no_proof_is_said_to_be_none(proof: Any, manifest: Manifest) -> None:
+    with pytest.raises(UsageError, match="is no proof"):
+        check_proof(proof, commitment_of(manifest))
+
+
+def test_the_salt_hides_what_is_committed_to(manifest: Manifest) -> None:
+    salted = [canary.model_copy(update={"salt": f"{canary.number:064x}"}) for canary in manifest.canaries]
+    assert commitment_of(manifest) != commitment_of(manifest.model_copy(update={"canaries": tuple(salted)}))
+    assert commitment_of(manifest) == commitment_of(manifest.model_copy(update={"secret": "00" * 32}))
+
+
+def test_there_is_no_proof_of_a_canary_that_is_not_there(manifest: Manifest) -> None:
+    with pytest.raises(UsageError, match="no canary 99"):
+        prove(manifest, [99])

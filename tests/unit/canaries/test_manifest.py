@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dedupkit.canaries import sealing
+from dedupkit.canaries.manifest import Manifest, read_manifest, write_manifest
+from dedupkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_it_is_read_as_it_was_written(manifest: Manifest, tmp_path: Path) -> None:
+    write_manifest(manifest, tmp_path / "m.json")
+    assert read_manifest(tmp_path / "m.json") == manifest
+
+
+def test_only_the_owner_may_read_it_from_the_first_byte_on(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    open_file = os.fdopen
+
+    def watched(handle: int, mode: str) -> object:
+        modes.append(stat.S_IMODE(os.fstat(handle).st_mode))
+        return open_file(handle, mode)
+
+    monkeypatch.setattr(os, "fdopen", watched)
+    before = os.umask(0)
+    try:
+        write_manifest(manifest, tmp_path / "m.json")
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
+    assert stat.S_IMODE((tmp_path / "m.json").stat().st_mode) == 0o600
+
+
+def test_a_write_that_fails_leaves_neither_half_a_file_nor_a_secret_beside_it(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        write_manifest(manifest, tmp_path / "m.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_is_not_overwritten_unasked(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        write_manifest(manifest, tmp_path / "m.json")
+    assert (tmp_path / "m.json").read_text() == "mine"
+    write_manifest(manifest, tmp_path / "m.json", replace=True)
+    assert read_manifest(tmp_path / "m.json") == manifest
+
+
+def test_reprs_show_nothing_secret(manifest: Manifest) -> None:
+    shown = repr(manifest) + repr(manifest.canaries[0])
+    for secret in (manifest.secret, manifest.canaries[0].caption, manifest.canaries[0].salt, "texture"):
+        assert str(secret) not in shown
+
+
+@pytest.mark.parametrize("change", [{"secret": "short"}, {"canaries": [{"caption": "velvet kettle"}]}, {"extra": 1}])
+def test_what_is_wrong_with_a_manifest_is_not_quoted(
+    manifest: Manifest, tmp_path: Path, change: dict[str, object]
+) -> None:
+    place = tmp_path / "m.json"
+    place.write_text(json.dumps(manifest.model_dump(mode="json") | change))
+    place.chmod(0o600)
+    with pytest.raises(UsageError) as caught:
+        read_manifest(place)
+    assert str(caught.value) == f"{place} is no manifest of canaries; name the one that `canaries make` wrote"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_a_manifest_that_others_may_read_is_warned_of(
+    manifest: Manifest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_manifest(manifest, tmp_path / "m.json")
+    read_manifest(tmp_path / "m.json")
+    assert caplog.text == ""
+    (tmp_path / "m.json").chmod(0o640)
+    read_manifest(tmp_path / "m.json")
+    assert "can be read by others" in caplog.text
+
+
+def test_a_passphrase_opens_what_it_closed_and_no_other_does(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "_SCRYPT", {"n": 1 << 10, "r": 8, "p": 1})
+    place = tmp_path / "m.json"
+    write_manifest(manifest, place, passphrase="four plain old words")
+    text = place.read_text()
+    assert "velvet" not in text
+    assert manifest.secret not in text
+    assert read_manifest(place, passphrase="four plain old words") == manifest
+    with pytest.raises(UsageError, match="does not open with this passphrase"):
+        read_manifest(place, passphrase="four plain old wards")
+    with pytest.raises(UsageError, match="give its passphrase"):
+        read_manifest(place)
+
+
+def test_an_encrypted_manifest_that_was_changed_does_not_open(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "_SCRYPT", {"n": 1 << 10, "r": 8, "p": 1})
+    place = tmp_path / "m.json"
+    write_manifest(manifest, place, passphrase="words")
+    envelope = json.loads(place.read_text())
+    envelope["cipher"] = ("B" if envelope["cipher"][0] == "A" else "A") + envelope["cipher"][1:]
+    place.write_text(json.dumps(envelope))
+    with pytest.raises(UsageError, match="does not open"):
+        read_manifest(place, passphrase="words")
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    with pytest.raises(UsageError, match=r"pip install 'dedupkit\[canaries\]'"):
+        write_manifest(manifest, tmp_path / "m.json", passphrase="words")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keyed_digests_depend_on_the_secret(manifest: Manifest) -> None:
+    other = manifest.model_copy(update={"secret": "5b" * 32})
+    assert manifest.keyed("places", "00000") != other.keyed("places", "00000")
+    assert manifest.keyed("places", "00000") != manifest.keyed("places", "00001")

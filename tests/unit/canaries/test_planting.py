@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dedupkit.canaries import Planting, planting_of, write_manifest
+from dedupkit.canaries.planting import manifest_beside
+from dedupkit.errors import RunError, UsageError
+from dedupkit.recipe import Canaries, Recipe
+from dedupkit.sample import PAIRS, position
+from dedupkit.sources import open_source
+from tests.unit.canaries.conftest import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dedupkit.canaries.manifest import Manifest
+
+
+@dataclass
+class FakeTables:
+    """Fingerprints of two shards."""
+
+    digests: list[list[bytes]]
+
+    def fingerprints(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        rows = [{"position": position(number, row), "sha256": value} for row, value in enumerate(self.digests[number])]
+        schema = pa.schema({"position": pa.uint64(), "sha256": pa.binary(32)})
+        return pa.Table.from_pylist(rows, schema=schema).select(columns)
+
+
+@pytest.fixture
+def planting(manifest: Manifest, tmp_path: Path) -> Planting:
+    write_manifest(manifest, tmp_path / "m.json")
+    return Planting.open(tmp_path / "m.json")
+
+
+def tables_of(manifest: Manifest, extra: Sequence[bytes] = ()) -> Any:
+    """Every canary as often as planted, in the second shard, with other samples before and in the first."""
+    copies = [canary.sha256 for canary in manifest.planted for _ in range(canary.repetitions)]
+    return FakeTables([[b"a" * 32, b"b" * 32], [b"c" * 32, *copies, *extra]])
+
+
+def pairs_of(*pairs: tuple[int, int]) -> pa.Table:
+    rows = [{"a": a, "b": b, "tier": "exact"} for a, b in pairs]
+    return pa.Table.from_pylist(rows, schema=PAIRS.with_metadata({b"search": b"kept"}))
+
+
+def test_every_copy_of_a_planted_canary_is_found_by_its_digest(planting: Planting, manifest: Manifest) -> None:
+    control = manifest.controls[0].sha256
+    found = planting.positions(tables_of(manifest, [control]), 2)
+    assert found.tolist() == [position(1, row) for row in range(1, 13)]  # 1 + 2 + 3 twice; not the control
+    assert found.dtype == np.uint64
+
+
+def test_pairs_that_touch_a_canary_are_left_out_and_no_other(planting: Planting, manifest: Manifest) -> None:
+    own, first, second = position(1, 0), position(1, 1), position(1, 5)
+    pairs = pairs_of((position(0, 0), position(0, 1)), (position(0, 1), first), (first, second), (position(0, 0), own))
+    left = planting.without_pairs(pairs, tables_of(manifest), 2)
+    assert left["b"].to_pylist() == [position(0, 1), own]
+    assert left.schema.metadata == {b"search": b"kept"}
+
+
+def test_a_recipe_can_leave_canaries_to_dedup(planting: Planting, manifest: Manifest, tmp_path: Path) -> None:
+    treated = Planting.open(tmp_path / "m.json", exempt=())
+    pairs = pairs_of((position(1, 1), position(1, 2)))
+    assert treated.without_pairs(pairs, tables_of(manifest), 2) == pairs
+    assert treated.identity != planting.identity
+    digest = manifest.planted[0].sha256
+    assert (planting.exempts(digest, "augmentation"), treated.exempts(digest, "augmentation")) == (True, False)
+    assert not planting.exempts(manifest.controls[0].sha256, "augmentation")
+
+
+def test_counts_are_held_against_the_manifest(planting: Planting, manifest: Manifest) -> None:
+    planting.check(tables_of(manifest), 2)
+    with pytest.raises(RunError, match=r"^2 canaries stand in the set more often than planted") as caught:
+        planting.check(tables_of(manifest, [manifest.planted[0].sha256, manifest.planted[1].sha256]), 2)
+    assert manifest.planted[0].sha256.hex() not in str(caught.value)
+    with pytest.raises(RunError, match="6 canaries are missing"):
+        planting.check(FakeTables([[b"a" * 32], []]), 2)  # type: ignore[arg-type]
+
+
+def test_it_travels_without_the_canaries_and_shows_no_passphrase(planting: Planting, manifest: Manifest) -> None:
+    sealed = Planting(planting.path, planting.stamp, _passphrase="open sesame")
+    assert "sesame" not in repr(sealed)
+    travelling = pickle.dumps(planting)
+    assert len(travelling) < 1000
+    assert manifest.secret.encode() not in travelling
+    assert pickle.loads(travelling).manifest == manifest
+
+
+def test_its_identity_changes_with_the_manifest_and_needs_the_secret(
+    planting: Planting, manifest: Manifest, tmp_path: Path
+) -> None:
+    other = manifest.model_copy(update={"secret": "5b" * 32})
+    write_manifest(other, tmp_path / "other.json")
+    same_canaries = Planting.open(tmp_path / "other.json")
+    assert same_canaries.commitment == planting.commitment
+    assert same_canaries.identity != planting.identity
+
+
+def recipe(**options: Any) -> Recipe:
+    return Recipe(canaries=Canaries(**options))
+
+
+def test_a_recipe_that_says_nothing_plants_nothing(tmp_path: Path) -> None:
+    assert planting_of(recipe(), open_source(samples(3)), tmp_path / "out") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_is_made_beside_out_and_used_again(tmp_path: Path) -> None:
+    wanted, source = recipe(planted=2, controls=1), open_source(samples(6))
+    first = planting_of(wanted, source, tmp_path / "out")
+    again = planting_of(wanted, source, tmp_path / "out")
+    assert first is not None
+    assert first == again
+    assert [path.name for path in tmp_path.iterdir()] == ["out.canaries.private.json"]
+    assert manifest_beside(tmp_path / "out").name == "out.canaries.private.json"
+
+
+def test_a_manifest_of_other_counts_is_refused(tmp_path: Path) -> None:
+    planting_of(recipe(planted=2), open_source(samples(6)), tmp_path / "out")
+    with pytest.raises(UsageError, match="holds 2 planted canaries and 0 controls, the recipe asks for 5 and 0"):
+        planting_of(recipe(planted=5), open_source(samples(6)), tmp_path / "out")
+
+
+def test_a_manifest_in_the_output_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="would lie in the output folder"):
+        planting_of(recipe(planted=2, manifest=str(tmp_path / "out/m.json")), open_source(samples(2)), tmp_path / "out")
+
+
+def test_a_manifest_alone_protects_and_plants_nothing(manifest: Manifest, tmp_path: Path) -> None:
+    write_manifest(manifest, tmp_path / "m.json")
+    source = open_source(samples(3))
+    planting = planting_of(recipe(manifest=str(tmp_path / "m.json")), source, tmp_path / "out")
+    assert planting is not None
+    assert planting.around(source) is source
+
+
+def test_a_manifest_that_was_replaced_is_read_again(manifest: Manifest, tmp_path: Path) -> None:
+    write_manifest(manifest, tmp_path / "m.json")
+    before = Planting.open(tmp_path / "m.json")
+    assert before.manifest == manifest
+    other = manifest.model_copy(update={"canaries": manifest.canaries[:3]})
+    write_manifest(other, tmp_path / "m.json", replace=True)
+    os.utime(tmp_path / "m.json", (time.time() + 5,) * 2)
+    assert Planting.open(tmp_path / "m.json").manifest == other
