@@ -1,6 +1,6 @@
 """How many of CIFAR-10's training images are copies of another, and where do imagededup and dedupkit differ?
 
-    python benchmarks/cifar10.py train.parquet --rivals-python PATH [--page differences.html] [--scratch FOLDER]
+    python benchmarks/cifar10.py train.parquet --rivals-python PATH [--images 20000] [--page differences.html]
 
 Carlini et al. 2023 (arXiv:2301.13188) removed 5,275 of the 50,000, found by imagededup at a cosine of 0.85.  Here
 imagededup runs with its CNN at 0.85 on EfficientNet-lite0, since the weights of its own network are not in any package;
@@ -34,12 +34,12 @@ SHOWN = 150
 Pairs = set[tuple[str, str]]
 
 
-def unpack(parquet: Path, folder: Path) -> int:
-    """Write the images as files named by their keys."""
+def unpack(parquet: Path, folder: Path, images: int) -> int:
+    """Write the first images as files named by their keys."""
     folder.mkdir()
     count = 0
     for batch in pq.ParquetFile(parquet).iter_batches(5000, columns=["key", "image"]):
-        for row in batch.to_pylist():
+        for row in batch.slice(0, images - count).to_pylist():
             (folder / f"{row['key'].replace('/', '_')}.png").write_bytes(row["image"]["bytes"])
             count += 1
     return count
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("parquet", type=Path)
     parser.add_argument("--rivals-python", help="interpreter of an environment that has imagededup")
     parser.add_argument("--phash", action="store_true", help="also run imagededup's PHash")
+    parser.add_argument("--images", type=int, default=50_000, help="how many, the first of the file")
     parser.add_argument("--page", type=Path, help="where to write the pairs in which they differ")
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--out", type=Path, default=RESULTS / "cifar10.json")
@@ -105,7 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as name:
         scratch = Path(name)
         folder = scratch / "images"
-        count = unpack(arguments.parquet, folder)
+        count = unpack(arguments.parquet, folder, arguments.images)
         found = [of_dedupkit(folder, scratch, preset) for preset in ("thorough", "fast")]
         if arguments.rivals_python:
             found.append(of_imagededup(folder, scratch, arguments.rivals_python, "imagededup_cnn.py", "lite0"))
