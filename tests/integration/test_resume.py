@@ -36,7 +36,10 @@ def undisturbed(source: Planted, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 def start(source: Planted, out: Path) -> subprocess.Popen[bytes]:
+    recipe = source.folder.parent / "recipe.toml"
+    recipe.write_text('[augment]\npreset = "paper"\n[keep]\nmax_copies = 2\n')  # so that some kills hit mitigation
     arguments = ["clean", str(source.folder), str(out), "--format", "arrow", "--format", "webdataset"]
+    arguments += ["--recipe", str(recipe)]
     return subprocess.Popen(
         [sys.executable, "-m", "dedupkit", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
