@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dedupkit.matching.stage import SearchFacts
     from dedupkit.mitigation.stage import CaptionFacts
     from dedupkit.report.gallery import GalleryGroup, GalleryMember
+    from dedupkit.report.previews import PreviewGroup
     from dedupkit.report.summary import Summary
 
 _HASH_BITS = {"pdq": 256, "phash": 64}
@@ -56,6 +57,8 @@ class Report:
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    previews : tuple of PreviewGroup
+        Pictures that checks of hygiene took out.
     version : str
         dedupkit's.
     """
@@ -68,6 +71,7 @@ class Report:
     thumbnails: Mapping[int, bytes]
     search: SearchFacts
     captions: CaptionFacts
+    previews: tuple[PreviewGroup, ...] = ()
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -118,6 +122,10 @@ class Report:
             repeated=self.captions.most_repeated,
             sizes=_size_ranges(self.summary),
             gallery=[(group, [self._shown(member) for member in group.members]) for group in self.gallery],
+            previews=[
+                (group, REASONS[group.reason], [(each, self._picture(each.position)) for each in group.pictures])
+                for group in self.previews
+            ],
             reason_words={reason.value: words[0] for reason, words in REASONS.items()},
         )
 
@@ -142,11 +150,14 @@ class Report:
         ]
         return {"group": group.group, "size": group.members_total, "members": members}
 
+    def _picture(self, position: int) -> str | None:
+        """The thumbnail of a sample as a data: URI."""
+        image = self.thumbnails.get(position)
+        return None if image is None else f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"
+
     def _shown(self, member: GalleryMember) -> tuple[GalleryMember, str | None, str]:
         """A member, its picture as a data: URI, and the words below it."""
-        image = self.thumbnails.get(member.position)
-        uri = None if image is None else f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"
-        return member, uri, "" if member.kept else evidence(member, self.hash_bits)
+        return member, self._picture(member.position), "" if member.kept else evidence(member, self.hash_bits)
 
 
 def build_report(
@@ -159,6 +170,7 @@ def build_report(
     gallery: Sequence[GalleryGroup],
     search: SearchFacts,
     captions: CaptionFacts,
+    previews: Sequence[PreviewGroup] = (),
 ) -> Report:
     """Make the report of a run.
 
@@ -180,6 +192,8 @@ def build_report(
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    previews : sequence of PreviewGroup
+        What `dedupkit.report.previews.choose_previews` picked.
 
     Raises
     ------
@@ -195,6 +209,7 @@ def build_report(
         thumbnails=dict(thumbnails),
         search=search,
         captions=captions,
+        previews=tuple(previews),
     )
 
 
