@@ -19,6 +19,8 @@ from dedupkit._version import __version__
 from dedupkit.canaries.commands import app as canaries_commands
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError
+from dedupkit.recipe_cli import recipe_app
+from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(recipe_app)
 
 app.add_typer(canaries_commands)
 
@@ -43,7 +46,12 @@ _Source = Annotated[
         metavar="SOURCE", help="A folder of images, tars or Parquet, a glob, a saved dataset, or any fsspec URL."
     ),
 ]
-_RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="TOML file with every choice of the run.")]
+_RecipeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe", metavar="FILE|NAME", help="TOML file with choices of the run, or a recipe of the package."
+    ),
+]
 _Preset = Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")]
 _Engine = Annotated[str, typer.Option(help="Where tasks run: local.")]
 _Workers = Annotated[int | None, typer.Option(help="Worker processes; left out, one for every four cores.")]
@@ -181,7 +189,7 @@ def find(
         typer.echo(f"{len(found.faults)} samples have no usable image")
     if json_file is None:
         for group in found.groups[:20]:
-            typer.echo("  " + "  ".join(_printable(key) for key in group))
+            typer.echo("  " + "  ".join(printable(key) for key in group))
         if len(found.groups) > 20:
             typer.echo(f"  … and {len(found.groups) - 20} more groups; --json FILE writes all")
 
@@ -268,7 +276,7 @@ def main() -> None:
     try:
         app()
     except DedupkitError as error:
-        typer.echo(f"dedupkit: {_printable(str(error))}", err=True)
+        typer.echo(f"dedupkit: {printable(str(error))}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         typer.echo("dedupkit: stopped; run the same command again to go on from the last part", err=True)
@@ -277,7 +285,7 @@ def main() -> None:
         if os.environ.get("DEDUPKIT_DEBUG"):
             raise
         what = f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
-        typer.echo(f"dedupkit: {_printable(what)}; DEDUPKIT_DEBUG=1 shows where", err=True)
+        typer.echo(f"dedupkit: {printable(what)}; DEDUPKIT_DEBUG=1 shows where", err=True)
         sys.exit(1)
     finally:
         gc.freeze()  # the process ends here: a last search for garbage would only take time
@@ -350,11 +358,6 @@ def _print_summary(summary: dict[str, Any], out: Path) -> None:
         if count:
             typer.echo(f"  {count:>9}  {reason.replace('_', ' ')}")
     typer.echo(f"report: {out / 'report.html'}")
-
-
-def _printable(text: str) -> str:
-    """Text from the web without what steers a terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _number_or_word(value: str | None) -> int | str | None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from dedupkit import recipes
 from dedupkit.errors import UsageError
 
 _MAX_PHASH_BITS = 15
@@ -515,11 +516,15 @@ class Recipe(_Part):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recipe:
-        """Read a recipe from a TOML file."""
+        """Read a recipe from a TOML file; what is no file may be the name of a recipe that comes with the package."""
+        named = None if Path(path).exists() else recipes.text(str(path))
         try:
-            return cls.loads(Path(path).read_text(encoding="utf-8"), name=str(path))
+            return cls.loads(Path(path).read_text(encoding="utf-8") if named is None else named, name=str(path))
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"recipe {path} cannot be read: {error}; give the path of a TOML file") from error
+            known = ", ".join(recipes.names())
+            raise UsageError(
+                f"recipe {path} cannot be read: {error}; give the path of a TOML file, or one of {known}"
+            ) from error
 
     @classmethod
     def loads(cls, text: str, name: str = "recipe") -> Recipe:
@@ -540,7 +545,7 @@ class Recipe(_Part):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise UsageError(f"{name}: " + "; ".join(_lines(error.errors()))) from error
+            raise UsageError(f"{name}: " + "; ".join(complaints(error))) from error
 
     def dumps(self, versions: dict[str, str] | None = None) -> str:
         """The recipe as TOML with every default written out; a keep policy that is code is named, not stored."""
@@ -557,17 +562,19 @@ def policy_name(policy: str | Callable[[Any], Any]) -> str:
     return f"{getattr(policy, '__module__', '?')}:{getattr(policy, '__qualname__', type(policy).__qualname__)}"
 
 
-def _lines(errors: list[Any]) -> list[str]:
-    """One line an option; of an option that may be of several kinds, what the first kind says."""
+def complaints(errors: ValidationError) -> list[str]:
+    """One line an option, each with a remedy; of an option that may be of several kinds, what the first kind says."""
     first: dict[Any, Any] = {}
-    for error in errors:
+    for error in errors.errors():
         first.setdefault(error["loc"][:2], error)
     return [_one_line(error) for error in first.values()]
 
 
 def _one_line(error: Any) -> str:
+    from dedupkit.recipe_options import remedy
+
     if error["type"] == "extra_forbidden":
         name = ".".join(map(str, error["loc"]))
-        return f"unknown option {name}; see docs/recipe.md for the names there are"
+        return f"unknown option {name}; {remedy(name)}"
     name = ".".join(str(part) for part in error["loc"][:2] if isinstance(part, str))  # deeper parts are pydantic's
-    return f"{name}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}; {remedy(name)}"

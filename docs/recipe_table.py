@@ -8,31 +8,17 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import types
-import typing
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import BaseModel
-
-from dedupkit.recipe import Recipe
+from dedupkit.recipe_options import options, parts, written
 
 PAGE = Path(__file__).resolve().parent / "recipe.md"
 OPENING, CLOSING = "<!-- options -->", "<!-- /options -->"
 
-# Ranges that a validator checks, which the model's own types do not tell.
-RANGES = {
-    "matching.max_hamming_bits": "0 to 63",
-    "keep.max_copies": "1 or more",
-    "augment.jpeg_quality": "1 to 100, lowest first",
-    "output.formats": "one or more, each once",
-}
-
 PDQ_README = "[PDQ's README](https://github.com/facebook/ThreatExchange/blob/main/pdq/README.md)"
 SOURCES = {
-    "preset": "`fast` stops at digests and hashes; `thorough` adds descriptors and geometry",
-    "seed": "our own; what `[augment]` draws depends on it",
+    "preset": "our own: what is missed is learnt, time is not",
+    "seed": "our own",
     "source.image_column": "guessed from names and types",
     "source.caption_column": "guessed from names and types",
     "source.key_column": "guessed from names and types",
@@ -118,70 +104,23 @@ SOURCES = {
 
 def options_text() -> str:
     """One table a part of the recipe, each row an option."""
-    sections = [f"### The recipe itself\n\n{_table(Recipe, '')}"]
-    for name, field in Recipe.model_fields.items():
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            summary = (part.__doc__ or "").strip().splitlines()[0]
-            sections.append(f"### `[{name}]`\n\n{summary}\n\n{_table(part, f'{name}.')}")
+    sections = []
+    for part, summary in parts().items():
+        heading = f"### `[{part}]`\n\n{summary}" if part else "### The recipe itself"
+        sections.append(f"{heading}\n\n{_table(part)}")
     return "\n\n".join(sections)
 
 
-def _table(part: type[BaseModel], prefix: str) -> str:
-    described = _attributes(part.__doc__ or "")
+def _table(part: str) -> str:
     lines = ["| option | default | values | what it does | the default comes from |", "| --- | --- | --- | --- | --- |"]
-    for name, field in part.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+    for option in options():
+        if option.part != part:
             continue
-        values = "; ".join(filter(None, [_type(field.annotation), _bounds(field.metadata), RANGES.get(prefix + name)]))
-        cells = (f"`{name}`", _default(field.default), values, described.get(name, ""), SOURCES[prefix + name])
+        default = written(option.default) if option.default is None else f"`{written(option.default)}`"
+        kind = re.sub(r'"[^"]*"|\b(?:true|false)\b', lambda found: f"`{found[0]}`", option.kind)
+        cells = (f"`{option.name}`", default, kind, option.meaning, SOURCES[option.path])
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines)
-
-
-def _attributes(docstring: str) -> dict[str, str]:
-    """Names and descriptions out of a numpydoc section of attributes."""
-    found: dict[str, str] = {}
-    body = docstring.partition("Attributes\n")[2].partition("\n\n    ---")[0]
-    names: list[str] = []
-    for line in body.splitlines()[1:]:
-        if head := re.match(r"^    (\w[\w, ]*) : ", line):
-            names = head[1].split(", ")
-        elif line.strip():
-            for name in names:
-                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-    return {name: text.replace("``", "`").replace("  ", " ") for name, text in found.items()}
-
-
-def _type(annotation: Any) -> str:
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_type(argument) for argument in arguments if argument is not type(None))
-    if origin is Literal:
-        return ", ".join(f'`"{value}"`' for value in arguments)
-    if origin is tuple:
-        return f"list of {_type(arguments[0])}"
-    if origin is Callable:
-        return "a callable (Python only)"
-    return {int: "integer", float: "number", str: "text", bool: "`true`, `false`"}[annotation]
-
-
-def _bounds(metadata: list[Any]) -> str:
-    low = next((item.ge for item in metadata if hasattr(item, "ge")), None)
-    high = next((item.le for item in metadata if hasattr(item, "le")), None)
-    if low is None and high is None:
-        return ""
-    return f"{low:,} to {high:,}" if high is not None else f"{low:,} or more"
-
-
-def _default(value: Any) -> str:
-    if value is None:
-        return "not set"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, tuple):
-        return f"`[{', '.join(f'{chr(34)}{item}{chr(34)}' if isinstance(item, str) else str(item) for item in value)}]`"
-    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
 
 def filled(page: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("fault", "fault_detail", "width", "height", "darkest", "brightest", "blur", "notes")
 
-_OPTION = {
+OPTION = {
     Reason.TOO_SMALL: "min_side",
     Reason.EXTREME_ASPECT: "max_aspect",
     Reason.BLANK: "min_contrast",
@@ -28,7 +28,7 @@ _OPTION = {
     Reason.BLURRED: "max_blur",
     Reason.ANIMATED: "animated",
 }
-OPTIONS = {reason: f"[hygiene] {name} in the recipe explains it" for reason, name in _OPTION.items()}
+OPTIONS = {reason: f"[hygiene] {name} in the recipe explains it" for reason, name in OPTION.items()}
 OPTIONS[Reason.BAD_CAPTION] = '[captions] in the recipe explains it, what is "quarantine" there'
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dedupkit.matching.stage import SearchFacts
     from dedupkit.mitigation.stage import CaptionFacts
     from dedupkit.report.gallery import GalleryGroup, GalleryMember
+    from dedupkit.report.previews import PreviewGroup
     from dedupkit.report.summary import Summary
 
 _HASH_BITS = {"pdq": 256, "phash": 64}
@@ -58,6 +59,8 @@ class Report:
         What was found in captions.
     commitment : str or None
         To the canaries that were planted, see `dedupkit.canaries.prove`.
+    previews : tuple of PreviewGroup
+        Pictures that checks of hygiene took out.
     version : str
         dedupkit's.
     """
@@ -71,6 +74,7 @@ class Report:
     search: SearchFacts
     captions: CaptionFacts
     commitment: str | None = None
+    previews: tuple[PreviewGroup, ...] = ()
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -122,6 +126,10 @@ class Report:
             repeated=self.captions.most_repeated,
             sizes=_size_ranges(self.summary),
             gallery=[(group, [self._shown(member) for member in group.members]) for group in self.gallery],
+            previews=[
+                (group, REASONS[group.reason], [(each, self._picture(each.position)) for each in group.pictures])
+                for group in self.previews
+            ],
             reason_words={reason.value: words[0] for reason, words in REASONS.items()},
         )
 
@@ -146,11 +154,14 @@ class Report:
         ]
         return {"group": group.group, "size": group.members_total, "members": members}
 
+    def _picture(self, position: int) -> str | None:
+        """The thumbnail of a sample as a data: URI."""
+        image = self.thumbnails.get(position)
+        return None if image is None else f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"
+
     def _shown(self, member: GalleryMember) -> tuple[GalleryMember, str | None, str]:
         """A member, its picture as a data: URI, and the words below it."""
-        image = self.thumbnails.get(member.position)
-        uri = None if image is None else f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"
-        return member, uri, "" if member.kept else evidence(member, self.hash_bits)
+        return member, self._picture(member.position), "" if member.kept else evidence(member, self.hash_bits)
 
 
 def build_report(
@@ -164,6 +175,7 @@ def build_report(
     search: SearchFacts,
     captions: CaptionFacts,
     commitment: str | None = None,
+    previews: Sequence[PreviewGroup] = (),
 ) -> Report:
     """Make the report of a run.
 
@@ -187,6 +199,8 @@ def build_report(
         What was found in captions.
     commitment : str, optional
         To the canaries that were planted.
+    previews : sequence of PreviewGroup
+        What `dedupkit.report.previews.choose_previews` picked.
 
     Raises
     ------
@@ -203,6 +217,7 @@ def build_report(
         search=search,
         captions=captions,
         commitment=commitment,
+        previews=tuple(previews),
     )
 
 

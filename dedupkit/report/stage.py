@@ -11,6 +11,7 @@ from dedupkit.matching.stage import SearchFacts
 from dedupkit.parts import Part, make_parts, read_table, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
+from dedupkit.report.previews import MEASURES, choose_previews, taken_out
 from dedupkit.sample import ROW_BITS
 from dedupkit.storage import digest
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from dedupkit.journey import Journey
     from dedupkit.mitigation.stage import CaptionFacts
+    from dedupkit.report.previews import PreviewGroup
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
@@ -62,7 +64,8 @@ def report(
     """
     decisions = pa.concat_tables([journey.tables.decisions(number) for number in range(len(journey.shards))])
     gallery = choose(decisions)
-    wanted = sorted(position for group in gallery for position in group.positions)
+    previews = _previews(journey, decisions)
+    wanted = sorted(position for group in (*gallery, *previews) for position in group.positions)
     pictures = _thumbnails(journey, wanted)
     pairs = read_table(journey.tables.stage("pairs"), "pairs.parquet", ())
     built = build_report(
@@ -72,6 +75,7 @@ def report(
         recipe_toml=recipe_toml,
         samples_written=written,
         gallery=gallery,
+        previews=previews,
         search=SearchFacts.of(pairs),
         captions=captions,
         commitment=commitment,
@@ -79,6 +83,17 @@ def report(
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())
     return built.to_json()
+
+
+def _previews(journey: Journey, decisions: pa.Table) -> list[PreviewGroup]:
+    """Pictures to show of what the checks of hygiene took out."""
+    removed = taken_out(decisions)
+    shards = sorted({position >> ROW_BITS for position in removed["position"].to_pylist()})
+    return choose_previews(removed, pa.concat_tables(_measures(journey, shard) for shard in shards)) if shards else []
+
+
+def _measures(journey: Journey, shard: int) -> pa.Table:
+    return journey.tables.fingerprints(shard, MEASURES)
 
 
 def _thumbnails(journey: Journey, positions: Sequence[int]) -> dict[int, bytes]:
