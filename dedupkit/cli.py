@@ -91,7 +91,8 @@ def clean(
         list[str] | None,
         typer.Option(
             metavar="KIND=FILE",
-            help="What must not stay: KIND is urls, domains, keys, sha256, md5 or pdq, FILE has one a line.",
+            help="What must not stay: KIND is urls, domains, keys, sha256, md5 or pdq, FILE has one a line; "
+            "or images=PATH, of an image, or of a folder or tar of images, of which no copies stay.",
         ),
     ] = None,
     canaries: Annotated[

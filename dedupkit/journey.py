@@ -14,6 +14,14 @@ import pyarrow as pa
 import simplejpeg
 
 from dedupkit.blocklist import Blocker, without_blocked
+from dedupkit.examples import (
+    BLOCKED_STAGES,
+    ExampleSource,
+    block_examples,
+    fingerprint_examples,
+    with_blocked,
+    with_evidence,
+)
 from dedupkit.fields import unify
 from dedupkit.fingerprints import stage as fingerprinting
 from dedupkit.fingerprints.given import STAGE as GIVEN_STAGE
@@ -55,11 +63,14 @@ class Tables:
         The checks that fingerprints are read through.
     cleaned : bool
         Whether captions are read as `clean_captions` left them.
+    examples : bool
+        Whether samples are blocked by example images.
     """
 
     work: Folder
     hygiene: Hygiene
     cleaned: bool = False
+    examples: bool = False
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
@@ -72,10 +83,15 @@ class Tables:
         wanted = columns if columns is None or not judged else [*dict.fromkeys((*columns, *checks.COLUMNS))]
         table = read_table(stage, name, wanted)
         if judged:
-            table = checks.checked(table, self.hygiene)
+            table = checks.checked(with_blocked(table, self.blocked(number)), self.hygiene)
         if self.cleaned and (judged or "caption" in table.column_names):
             table = checks.with_captions(table, read_table(self.stage(CLEANED_STAGE), name))
         return table if columns is None else table.select(columns)
+
+    def blocked(self, number: int) -> list[pa.Table]:
+        """Which samples of one shard show an example image, or are copies of one that does."""
+        stages = BLOCKED_STAGES if self.examples else ()
+        return [read_table(self.stage(name), table_name(number)) for name in stages]
 
     def raw_captions(self, number: int) -> pa.ChunkedArray:
         """Captions of one shard as the source has them."""
@@ -143,30 +159,31 @@ class Journey:
     shards: Sequence[Shard] = field(init=False)
     tables: Tables = field(init=False)
     blocker: Blocker = field(init=False)
+    examples: ExampleSource | None = field(init=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.source, ListSource):
             object.__setattr__(self, "recipe", recipe_for_list(self.recipe, self.source))
         object.__setattr__(self, "blocker", Blocker.of(self.recipe.blocklist))
+        examples = ExampleSource.of(self.recipe.blocklist.images, self.recipe.limits.max_bytes)
+        object.__setattr__(self, "examples", examples)
         if not isinstance(self.source, ListSource):
             blocked = without_blocked(self.source, self.blocker, self.recipe.source)
             object.__setattr__(self, "source", blocked)
         if self.planting is not None:  # outside of what blocks, so that a canary takes after samples that may stay
             object.__setattr__(self, "source", self.planting.around(self.source))
         object.__setattr__(self, "shards", self.source.shards())
-        object.__setattr__(self, "tables", Tables(self.work, self.recipe.hygiene, cleaned=self.emits))
+        tables = Tables(self.work, self.recipe.hygiene, cleaned=self.emits, examples=examples is not None)
+        object.__setattr__(self, "tables", tables)
 
     def fingerprint(self) -> list[dict[str, Any]]:
         """Fingerprint every shard; the report of each part."""
-        choices = {
-            "stage": fingerprinting.STAGE,
-            "limits": digest(self.recipe.limits.model_dump()),
-            "fingerprints": digest(self.recipe.fingerprints.model_dump()),
+        if self.examples is not None:
+            fingerprint_examples(self, self.examples, self._recipe_of_examples())
+        choices = self.fingerprint_choices(self.recipe) | {
             "source options": digest(self.recipe.source.model_dump()),
-            "descriptor": self._descriptor_identity(),
             "blocklist": digest(self.blocker.identity),
             "fields": str(self.emits),
-            "versions": digest([module.__version__ for module in (numpy, PIL, pa, simplejpeg)]),
         }
         parts = [
             Part(
@@ -187,9 +204,32 @@ class Journey:
         )
         stage = self.tables.stage("fingerprints")
         reports = make_parts("fingerprints", stage, parts, task, self.engine, self.observe)
+        if self.examples is not None:
+            block_examples(self, self.examples, reports)
         if self.emits:
             clean_captions(self, reports)
         return reports
+
+    def fingerprint_choices(self, recipe: Recipe) -> dict[str, str]:
+        """All that the fingerprints of any image depend on."""
+        return {
+            "stage": fingerprinting.STAGE,
+            "limits": digest(recipe.limits.model_dump()),
+            "fingerprints": digest(recipe.fingerprints.model_dump()),
+            "descriptor": self._descriptor_identity(),
+            "versions": digest([module.__version__ for module in (numpy, PIL, pa, simplejpeg)]),
+        }
+
+    def _recipe_of_examples(self) -> Recipe:
+        """What examples are fingerprinted by; embeddings that a list brings cannot be made of an image."""
+        if self.recipe.descriptor != "given":
+            return self.recipe
+        fingerprints = self.recipe.fingerprints.model_copy(update={"descriptor": "none"})
+        return self.recipe.model_copy(update={"fingerprints": fingerprints})
+
+    def part_names(self) -> list[str]:
+        """Names of the shards' tables."""
+        return [table_name(number) for number in range(len(self.shards))]
 
     def fingerprint_digests(self) -> list[str]:
         """Digest of the fingerprints of each shard."""
@@ -204,6 +244,9 @@ class Journey:
     def _checks(self) -> str:
         """All that decides which samples have a fault, and what their captions are."""
         found: list[Any] = [self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)]
+        if self.examples is not None:
+            stages = map(self.tables.stage, BLOCKED_STAGES)
+            found += [[stage.report(name)["sha256"] for name in self.part_names()] for stage in stages]
         return digest([*found, CaptionCleaner(self.recipe.captions).identity] if self.emits else found)
 
     def _descriptor_identity(self) -> str:
@@ -286,6 +329,7 @@ class Journey:
         if callable(keep.policy) or stale_parts("decisions", stage, parts):
             tables = deciding.decide(self.tables.fingerprints, len(self.shards), pairs, keep)
             for done, (part, table) in enumerate(zip(parts, tables, strict=True), 1):
+                table = with_evidence(table, self.tables.blocked(done - 1))
                 make_part(stage, _table_writer(table), part)
                 self.observe(Progress("decisions", done, len(parts), table.num_rows))
         return [stage.report(part.name) for part in parts]

@@ -367,6 +367,9 @@ class Blocklist(_Part):
         Files of hexadecimal PDQ hashes, as Meta's ThreatExchange has them.
     max_pdq_bits : int
         Largest Hamming distance from a blocked PDQ hash that is blocked too.
+    images : tuple of str
+        Images, and folders and tars of images: what shows the same picture as one of them is blocked, cropped,
+        recoloured or mirrored as it may be; look-alikes are not.  The preset fast finds what hashes find.
     """
 
     urls: tuple[str, ...] = ()
@@ -376,6 +379,7 @@ class Blocklist(_Part):
     md5: tuple[str, ...] = ()
     pdq: tuple[str, ...] = ()
     max_pdq_bits: int = Field(default=31, ge=0, le=63)
+    images: tuple[str, ...] = ()
 
 
 class Augment(_Part):

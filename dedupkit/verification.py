@@ -81,7 +81,7 @@ def geometry(journey: Journey, positions: NDArray[np.uint64], seen: NDArray[np.u
     """What answers for some positions, ascending, of which it looks at those `seen`."""
     from dedupkit.matching.views import GeometryVerifier, Views
 
-    views = Views(_views(journey, seen))
+    views = Views(views_of(journey, seen))
     descriptors = columns_of(journey.tables.fingerprints, len(journey.shards), ("position", "descriptor"), positions)
     asked = 0
 
@@ -94,7 +94,7 @@ def geometry(journey: Journey, positions: NDArray[np.uint64], seen: NDArray[np.u
     return GeometryVerifier(views, _Cosines(positions, descriptors), min_entropy, threads, told)
 
 
-def _views(journey: Journey, positions: NDArray[np.uint64]) -> list[str]:
+def views_of(journey: Journey, positions: NDArray[np.uint64]) -> list[str]:
     """Files of the views of some samples, in the order of shards."""
     from dedupkit.matching import views
 

@@ -85,6 +85,7 @@ SOURCES = {
     "blocklist.sha256": "nothing is blocked",
     "blocklist.md5": "nothing is blocked",
     "blocklist.pdq": "nothing is blocked",
+    "blocklist.images": "nothing is blocked unless it is asked for",
     "blocklist.max_pdq_bits": f"{PDQ_README} recommends 31",
     "augment.preset": "Carlini et al. 2023, arXiv 2301.13188, advise noise and brightness; the numbers are our own",
     "augment.noise_sigma": "the preset's",

@@ -174,13 +174,13 @@ def _with_neighbours(
     from dedupkit.matching.neighbours import neighbour_pairs
 
     rows, compared = prints.descriptors, np.zeros(len(prints.positions), dtype=bool)
-    compared[distinct] = _worth_describing(prints)[distinct]
+    compared[distinct] = worth_describing(prints)[distinct]
     rows[~compared] = 0
     found = neighbour_pairs(
         rows, matching.min_cosine, max_neighbours=matching.max_neighbours, threads=threads, work=scratch
     )
     a, b = (np.searchsorted(prints.positions, near[end].to_numpy()) for end in ("a", "b"))
-    cosine = pa.array(_cosines(rows, a, b))
+    cosine = pa.array(cosines(rows, a, b))
     near = near.set_column(PAIRS.get_field_index("cosine"), PAIRS.field("cosine"), cosine)
     new = ~np.isin(found.a * len(rows) + found.b, a * len(rows) + b)
     first, second = (prints.positions[end[new]] for end in (found.a, found.b))
@@ -189,7 +189,8 @@ def _with_neighbours(
     return pa.concat_tables([near, neighbours]).sort_by([("a", "ascending"), ("b", "ascending")]), facts
 
 
-def _cosines(rows: NDArray[np.float16], a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float32]:
+def cosines(rows: NDArray[np.float16], a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Cosine of the descriptors of each pair of rows."""
     cosine = np.empty(len(a), np.float32)
     for start in range(0, len(a), _COSINES):
         part = slice(start, start + _COSINES)
@@ -197,7 +198,7 @@ def _cosines(rows: NDArray[np.float16], a: NDArray[np.int64], b: NDArray[np.int6
     return cosine
 
 
-def _worth_describing(prints: Fingerprints) -> NDArray[np.bool_]:
+def worth_describing(prints: Fingerprints) -> NDArray[np.bool_]:
     """Blank pictures are all alike to a network."""
     inside = np.where(prints.trimmed.present, prints.trimmed.entropy, prints.whole.entropy)
     return np.asarray(inside >= _MIN_DESCRIBED_ENTROPY)
@@ -216,8 +217,8 @@ def load(tables: Iterable[pa.Table], matching: Matching, descriptors: Gathered) 
     return Fingerprints(
         np.concatenate([part.positions for part in parts]),
         np.concatenate([part.digests for part in parts]),
-        _joined([part.whole for part in parts]),
-        _joined([part.trimmed for part in parts]),
+        joined_hashes([part.whole for part in parts]),
+        joined_hashes([part.trimmed for part in parts]),
         descriptors.matrix(),
     )
 
@@ -260,7 +261,8 @@ def _fixed_bytes(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
     return np.frombuffer(values.buffers()[1] or b"", dtype=np.uint8)[start:stop].reshape(-1, width)
 
 
-def _joined(parts: list[Hashes]) -> Hashes:
+def joined_hashes(parts: list[Hashes]) -> Hashes:
+    """The hashes of several parts as one."""
     return Hashes(*(np.concatenate([getattr(part, name) for part in parts]) for name in Hashes.__slots__))
 
 
@@ -289,11 +291,11 @@ def _perceptual(
     codes = np.concatenate([whole.codes[with_whole], trimmed.codes[with_trimmed]])
     pairs = hamming_pairs(codes, layout, radius, turned=matching.turned, threads=threads)
     a, b, a_trimmed, b_trimmed = owners[pairs.a], owners[pairs.b], is_trimmed[pairs.a], is_trimmed[pairs.b]
-    sound = (a != b) & ~(~a_trimmed & ~b_trimmed & _differ_inside(trimmed, a, b, layout))
+    sound = (a != b) & ~(~a_trimmed & ~b_trimmed & differ_inside(trimmed, a, b, layout))
     return _evidence(prints, pairs, a, b, a_trimmed, b_trimmed, sound)
 
 
-def _differ_inside(trimmed: Hashes, a: NDArray[Any], b: NDArray[Any], layout: HashLayout) -> NDArray[np.bool_]:
+def differ_inside(trimmed: Hashes, a: NDArray[Any], b: NDArray[Any], layout: HashLayout) -> NDArray[np.bool_]:
     """Whether two pictures in frames show unrelated things inside: then their frames made the match."""
     framed = np.flatnonzero(trimmed.informative[a] & trimmed.informative[b])
     mine, theirs = trimmed.codes[a[framed]], trimmed.codes[b[framed]]

@@ -76,10 +76,11 @@ def write_views(
 
 
 def _views(batch: Sequence[tuple[int, Sample]], recipe: Recipe) -> list[View | None]:
-    return [_view(sample, recipe) for _, sample in batch]
+    return [sample_view(sample, recipe) for _, sample in batch]
 
 
-def _view(sample: Sample, recipe: Recipe) -> View | None:
+def sample_view(sample: Sample, recipe: Recipe) -> View | None:
+    """The view of an encoded image; None where it cannot be decoded."""
     decoded = decode(sample.image or b"", recipe.limits, draft=True, min_side=_MIN_SIDE)
     if isinstance(decoded, Fault):
         return None
@@ -200,9 +201,13 @@ class GeometryVerifier:
 
     def _align(self, a: int, b: int) -> tuple[Alignment, bool]:
         """How two pictures lie over each other, and whether they are refused whatever the score."""
-        here, there = self._views[a], self._views[b]
-        if here is None or there is None:
-            return NOT_ALIGNED, True
-        found = align(here, there)
-        plain = min(here.entropy, there.entropy) < self._min_entropy
-        return found, plain and not (found.in_place and found.agreement >= _MIN_PLAIN_AGREEMENT)
+        return compared(self._views[a], self._views[b], self._min_entropy)
+
+
+def compared(here: View | None, there: View | None, min_entropy: float) -> tuple[Alignment, bool]:
+    """How two pictures lie over each other, and whether they are refused whatever the score."""
+    if here is None or there is None:
+        return NOT_ALIGNED, True
+    found = align(here, there)
+    plain = min(here.entropy, there.entropy) < min_entropy
+    return found, plain and not (found.in_place and found.agreement >= _MIN_PLAIN_AGREEMENT)
