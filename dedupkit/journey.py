@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from dedupkit.storage import Folder
 
 
-_OF_EMITTING = {"strip_metadata", "drop_fields"}
+_OF_EMITTING = {"strip_metadata", "orientation", "drop_fields"}
 _OF_PROOF = {"verify", "min_score", "look_alikes", "min_look_alike_cosine", "sure_cosine"}
 
 

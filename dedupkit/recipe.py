@@ -155,6 +155,9 @@ class Hygiene(_Part):
     strip_metadata : bool
         Take EXIF, GPS, XMP, IPTC, comments and thumbnails out of every JPEG, PNG and WebP that is emitted, without
         touching a pixel; the colour profile stays, and the orientation.
+    orientation : "keep" or "bake"
+        What becomes of images that EXIF says are to be turned: "keep" leaves the tag to readers; "bake" turns the
+        pixels of JPEG, PNG and WebP and takes the tag away, so that readers that ignore it see them upright too.
     drop_fields : tuple of str
         Fields of the samples that are not emitted: img2dataset puts the EXIF of an image there.
     min_side : int
@@ -175,6 +178,7 @@ class Hygiene(_Part):
     """
 
     strip_metadata: bool = True
+    orientation: Literal["keep", "bake"] = "keep"
     drop_fields: tuple[str, ...] = ("exif",)
     min_side: int = Field(default=16, ge=0)
     max_aspect: float = Field(default=10.0, ge=1)

@@ -43,6 +43,7 @@ SOURCES = {
     "matching.look_alikes": "our own: what is no copy is not dropped unasked",
     "matching.min_look_alike_cosine": "our own",
     "hygiene.strip_metadata": "our own: nobody wants GPS positions in a training set; pixels stay as they are",
+    "hygiene.orientation": "our own: a JPEG that is turned is encoded anew",
     "hygiene.drop_fields": "img2dataset writes a column `exif`",
     "hygiene.min_side": "our own: less shows nothing",
     "hygiene.max_aspect": "our own: banners and strips",

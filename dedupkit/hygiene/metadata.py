@@ -144,7 +144,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _bare_png(data: bytes) -> bytes:
     kept, found = [_PNG_SIGNATURE], False
-    for name, chunk in _png_chunks(data):
+    for name, chunk in png_chunks(data):
         if name in _PNG_KEPT or not name[0] & 0x20:  # critical ones are in capitals
             kept.append(chunk)
         else:
@@ -156,7 +156,8 @@ def _bare_png(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and bytes, length and checksum included, of each chunk of a PNG."""
     at = len(_PNG_SIGNATURE)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
@@ -168,7 +169,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _bare_webp(data: bytes) -> bytes:
-    chunks = list(_riff_chunks(data))
+    chunks = list(riff_chunks(data))
     kept = [(name, body) for name, body in chunks if name in _WEBP_KEPT]
     exif = _exif_of(data) if len(kept) < len(chunks) else b""
     if exif:
@@ -188,7 +189,8 @@ def _flagged(name: bytes, content: bytes, *, exif: bool) -> tuple[bytes, bytes]:
     return name, bytes([flags]) + content[1:]
 
 
-def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each chunk of a WebP."""
     at, stop = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
     while at + 8 <= stop:
         end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")

@@ -65,7 +65,8 @@ def report(
     decisions = pa.concat_tables([journey.tables.decisions(number) for number in range(len(journey.shards))])
     gallery = choose(decisions)
     previews = _previews(journey, decisions)
-    wanted = sorted(position for group in (*gallery, *previews) for position in group.positions)
+    shown = [*(group.positions for group in gallery), *(group.positions for group in previews)]
+    wanted = sorted(position for positions in shown for position in positions)
     pictures = _thumbnails(journey, wanted)
     pairs = read_table(journey.tables.stage("pairs"), "pairs.parquet", ())
     built = build_report(

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dedupkit.errors import RunError
 from dedupkit.hygiene.metadata import without_metadata
+from dedupkit.hygiene.orientation import baked
 from dedupkit.mitigation.stage import settled_digests
 from dedupkit.parts import Part, make_parts
 from dedupkit.sample import Action
@@ -67,6 +68,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         "fields": digest(fields.serialize().to_pybytes().hex()),
         "source options": digest(recipe.source.model_dump()),
         "strip metadata": str(hygiene.strip_metadata),
+        "orientation": _orientation_identity(recipe),
         "augment": _augment_identity(recipe),
         "canaries": journey.planted_identity,
         "pyarrow": pa.__version__,
@@ -106,6 +108,13 @@ def discard_other_formats(out: Folder, work: Folder, formats: Sequence[str]) -> 
             work.below("receipts").remove(name)
 
 
+def _orientation_identity(recipe: Recipe) -> str:
+    """All that turned pixels depend on."""
+    if recipe.hygiene.orientation == "keep":
+        return "keep"
+    return " ".join(["bake", *(metadata.version(name) for name in ("opencv-python-headless", "pillow"))])
+
+
 def _augment_identity(recipe: Recipe) -> str:
     """All that changed pixels depend on."""
     if not recipe.augment.changes_pixels:
@@ -135,9 +144,9 @@ def _kept(
 ) -> Iterator[KeptSample]:
     """The kept samples of a shard as they are emitted: without metadata, their pixels changed if the recipe says so."""
     if not recipe.augment.changes_pixels:
-        strip = recipe.hygiene.strip_metadata
         for sample in _read_again(number, shard, source, tables):
-            yield replace(sample, image=without_metadata(sample.image)) if strip else sample
+            image = baked(sample.image) if recipe.hygiene.orientation == "bake" else sample.image
+            yield replace(sample, image=without_metadata(image) if recipe.hygiene.strip_metadata else image)
         return
     from dedupkit.mitigation.augment import Augmenter
 

@@ -6,16 +6,17 @@ import io
 import json
 from typing import TYPE_CHECKING
 
+import datasets
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import dedupkit
 from dedupkit.recipe import Hygiene, Output, Recipe
 from tests.conftest import draw_picture
 from tests.integration.conftest import encoded
 from tests.unit.hygiene.test_checks import blurred
-from tests.unit.hygiene.test_metadata import FILES, SECRET
+from tests.unit.hygiene.test_metadata import FILES, SECRET, exif
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,3 +125,37 @@ def test_a_dark_copy_does_not_stand_for_a_good_one(tmp_path: Path) -> None:
         "sharp.png": "keep",
     }
     assert json.loads((tmp_path / "out" / "report.json").read_text())["samples"]["quarantined"] == 1
+
+
+def test_baking_turns_what_is_emitted_and_decides_nothing_anew(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "turned.png").write_bytes(FILES["turned png"])  # by 180 degrees
+    lying = draw_picture(8, 320, 240)
+    lying.save(folder / "lying.jpg", exif=exif(6), quality=95)
+    (folder / "upright.jpg").write_bytes(encoded(draw_picture(9)))
+    kept = dedupkit.clean(str(folder), out, recipe=Recipe(preset="fast")).dataset()
+    assert [Image.open(io.BytesIO(image["bytes"])).size for image in raw_images(kept)] == [(320, 240)] * 3
+    made = sorted((out / ".dedupkit").glob("[fdp]*/*.parquet"))
+    before = [path.stat().st_mtime_ns for path in made]
+
+    baking = Recipe.of(
+        {"preset": "fast", "hygiene": {"orientation": "bake"}, "output": {"formats": ["arrow", "parquet"]}}
+    )
+    result = dedupkit.clean(str(folder), out, recipe=baking).dataset()
+    assert [path.stat().st_mtime_ns for path in made] == before
+    images = dict(zip(result["key"], (image["bytes"] for image in raw_images(result)), strict=True))
+    assert images["upright.jpg"] == (folder / "upright.jpg").read_bytes()
+    assert SECRET.encode() not in images["turned.png"]
+    for key, data in images.items():
+        with Image.open(io.BytesIO(data)) as image, Image.open(folder / key) as source:
+            shown = np.asarray(ImageOps.exif_transpose(source), dtype=int)
+            assert 0x0112 not in image.getexif()
+            assert abs(np.asarray(image, dtype=int) - shown).mean() < 0.5
+            assert image.size == (240, 320) if key == "lying.jpg" else (320, 240)
+    sizes = zip(result["key"], result["width"], result["height"], strict=True)
+    assert {key: (width, height) for key, width, height in sizes}["lying.jpg"] == (240, 320)
+
+
+def raw_images(rows: datasets.Dataset) -> list[dict[str, bytes]]:
+    return list(rows.cast_column("image", datasets.Image(decode=False))["image"])
