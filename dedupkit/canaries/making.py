@@ -25,6 +25,7 @@ from dedupkit.fingerprints.decode import decode
 from dedupkit.fingerprints.stage import fingerprint_batch
 from dedupkit.hygiene.checks import checked
 from dedupkit.hygiene.metadata import without_metadata
+from dedupkit.hygiene.orientation import baked
 from dedupkit.options import resolve_recipe
 from dedupkit.sample import FINGERPRINTS, Fault, Sample
 from dedupkit.sinks.base import KeptSample
@@ -297,7 +298,8 @@ def _as_emitted(images: list[bytes], recipe: Recipe) -> list[bytes]:
 
 
 def _bare(data: bytes, recipe: Recipe) -> bytes:
-    """An image as the recipe emits it, so that stripping finds nothing to take out of a canary."""
+    """An image as the recipe emits it, so that nothing is left to do to a canary."""
+    data = baked(data) if recipe.hygiene.orientation == "bake" else data
     return without_metadata(data) if recipe.hygiene.strip_metadata else data
 
 

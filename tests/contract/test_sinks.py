@@ -92,7 +92,7 @@ def read_arrow(out: Path) -> list[Row]:
 
     saved = datasets.load_from_disk(str(out / "dataset"))
     assert isinstance(saved.features["image"], datasets.Image)
-    assert list(saved.features)[:6] == ["key", "image", "caption", "captions", "width", "height", "group_size"]
+    assert list(saved.features)[:7] == ["key", "image", "caption", "captions", "width", "height", "group_size"]
     return from_table(saved.cast_column("image", datasets.Image(decode=False)).to_list())
 
 
