@@ -24,6 +24,7 @@ from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
+from dedupkit.takedown import PLAN, read_list
 
 if TYPE_CHECKING:
     import datasets
@@ -129,8 +130,13 @@ def clean(
     opened = None if isinstance(source, Iterator) else open_it()
     with alone_in(folder):
         claim(folder, overwrite=overwrite)
-        work.remove("spool")
-        journey = Journey(opened or open_it(spool_to=work.below("spool")), chosen, work, workforce, progress or _silent)
+        for name in ("spool", PLAN):
+            work.remove(name)
+        listed = read_list(folder)
+        journey = Journey(
+            opened or open_it(spool_to=work.below("spool")), chosen, work, workforce, progress or _silent,
+            taken_down=listed if listed.num_rows else None,
+        )  # fmt: skip
         return Result(str(out), _go(journey, folder, _described(source)))
 
 
