@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from dedupkit.recipe import Blocklist, Limits, Recipe
 from dedupkit.sample import DECISIONS, EVIDENCE, FINGERPRINTS, ROW_BITS, Action, Reason, Tier
 from dedupkit.sinks import FORMATS, make_sink
 from dedupkit.sinks.emitted import EmittedSource
+from dedupkit.sinks.names import file_name
 from dedupkit.sources.given_columns import URL_NAMES
 from dedupkit.storage import Folder, Stage
 from dedupkit.takedown import PLAN, taken_down
@@ -76,7 +78,7 @@ def remove(
         The pictures: images, and folders and tars of images, in whatever version there is.
     urls, keys, sha256 : sequence of str
         Samples by a URL among their fields, by key, and by the digest of their bytes in the source, in hexadecimal;
-        of these too all copies that `clean` dropped or kept go with them.
+        of these too all versions go, of those that stand in the set.
     engine : Engine, optional
         Where tasks run; this machine if left out.
     progress : callable, optional
@@ -120,8 +122,11 @@ def remove(
             erase(folder)  # of a removal that was killed
         search = _Search(folder, engine or LocalEngine(None), progress or _silent)
         hits = search.named(set(urls), set(keys), digests)
-        if pictures:
-            hits = search.shown(pictures) | hits
+        with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
+            if search.write_images(hits, Path(scratch)):
+                pictures = (*pictures, scratch)
+            if pictures:
+                hits = search.shown(pictures) | hits
         plan = search.plan(hits)
         stood = tuple(search.keys_that_stood(plan))
         if plan.num_rows:
@@ -236,6 +241,19 @@ class _Search:
                 if (url := _url_among(sample.fields, self._recipe.source.url_column, urls)) is not None:
                     found[shard.location << ROW_BITS | row] = {"detail": f"taken down by its URL {url}"}
         return {at: {"tier": None, "evidence": None} | each for at, each in found.items()}
+
+    def write_images(self, hits: Hits, folder: Path) -> int:
+        """Write the emitted images of what was named, so that their versions are found too; how many there are."""
+        written = 0
+        for shard in self._source.shards():
+            if not any(at >> ROW_BITS == shard.location for at in hits):
+                continue
+            for row, sample in enumerate(self._source.read(shard)):
+                if sample.image is not None and shard.location << ROW_BITS | row in hits:
+                    name = file_name(sample.key, "jpeg")  # decoders go by content
+                    (folder / f"{written:06d}-{name}").write_bytes(sample.image)
+                    written += 1
+        return written
 
     def plan(self, hits: Hits) -> pa.Table:
         """New decisions about what goes: the hits, their representatives, and the copies those stand for."""
