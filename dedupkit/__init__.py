@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dedupkit.errors import DedupkitError, RunError, UsageError
     from dedupkit.found import Found, find_duplicates
     from dedupkit.recipe import Recipe
+    from dedupkit.removing import Removed, remove
     from dedupkit.sample import Action, Reason, Sample
 
 _PUBLIC = {
@@ -27,6 +28,7 @@ _PUBLIC = {
     "Found": "dedupkit.found",
     "Reason": "dedupkit.sample",
     "Recipe": "dedupkit.recipe",
+    "Removed": "dedupkit.removing",
     "Result": "dedupkit.cleaning",
     "RunError": "dedupkit.errors",
     "Sample": "dedupkit.sample",
@@ -34,6 +36,7 @@ _PUBLIC = {
     "calibrate": "dedupkit.calibration.run",
     "clean": "dedupkit.cleaning",
     "find_duplicates": "dedupkit.found",
+    "remove": "dedupkit.removing",
 }
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "Found",
     "Reason",
     "Recipe",
+    "Removed",
     "Result",
     "RunError",
     "Sample",
@@ -51,6 +55,7 @@ __all__ = [
     "calibrate",
     "clean",
     "find_duplicates",
+    "remove",
 ]
 
 

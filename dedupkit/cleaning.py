@@ -25,6 +25,7 @@ from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
+from dedupkit.takedown import PLAN, read_list
 
 if TYPE_CHECKING:
     import datasets
@@ -130,10 +131,15 @@ def clean(
     opened = None if isinstance(source, Iterator) else open_it()
     with alone_in(folder):
         claim(folder, overwrite=overwrite)
-        work.remove("spool")
+        for name in ("spool", PLAN):
+            work.remove(name)
         opened = opened or open_it(spool_to=work.below("spool"))
         planting = planting_of(chosen, opened, out, progress=progress) if chosen.canaries.asked_for else None
-        journey = Journey(opened, chosen, work, workforce, progress or _silent, planting)
+        listed = read_list(folder)
+        taken_down = listed if listed.num_rows else None
+        journey = Journey(
+            opened, chosen, work, workforce, progress or _silent, planting=planting, taken_down=taken_down
+        )
         return Result(str(out), _go(journey, folder, _described(source)))
 
 

@@ -139,6 +139,36 @@ def clean(
 
 
 @app.command()
+def remove(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder that dedupkit clean wrote.")],
+    like: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="A picture to take down, in any version, or a folder or tar of pictures."),
+    ] = None,
+    url: Annotated[list[str] | None, typer.Option(help="A URL among a sample's fields.")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="A sample's key.")] = None,
+    sha256: Annotated[list[str] | None, typer.Option(help="Digest of an image as the source had it.")] = None,
+    workers: _Workers = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the new decisions as JSON.")] = False,
+) -> None:
+    """Take pictures and all their copies out of a cleaned set, and nothing else; the options may be repeated."""
+    from dedupkit.engines.local import LocalEngine
+    from dedupkit.removing import remove as run
+
+    with _shown_progress() as progress:
+        engine = LocalEngine(workers)
+        named = {"urls": url or (), "keys": key or (), "sha256": sha256 or ()}
+        removed = run(out, like or (), **named, engine=engine, progress=progress)
+    rows = removed.decisions.select(["key", "tier", "detail"]).to_pylist()
+    if as_json:
+        _print_json(rows)
+        return
+    typer.echo(f"{len(removed.keys)} samples removed, {len(rows)} with the copies that had been dropped before")
+    for row in rows:
+        typer.echo(f"  {_printable(row['key'])}: {_printable(row['detail'])}")
+
+
+@app.command()
 def find(
     source: _Source,
     recipe: _RecipeFile = None,

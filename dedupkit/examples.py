@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dedupkit.storage import Stage
 
 STAGE = "blocked/1"
-BLOCKED_STAGES = ("blocked", "blocked_copies")
+EXAMPLE_STAGES = ("blocked", "blocked_copies")
 _EXAMPLES_PART = "examples.parquet"
 _log = logging.getLogger("dedupkit")
 
@@ -159,7 +159,7 @@ def block_examples(journey: Journey, examples: ExampleSource, reports: Sequence[
         return Given(table=stage, name=_EXAMPLES_PART, views=seen.parts.path(part.name), said=said)
 
     try:
-        first = _find(journey, "blocked", look, stage.report(_EXAMPLES_PART)["sha256"], reports, count)
+        first = find_in_shards(journey, "blocked", look, stage.report(_EXAMPLES_PART)["sha256"], reports, count)
     finally:
         seen.discard_others([])
     _block_copies(journey, first, reports)
@@ -182,7 +182,7 @@ def _block_copies(journey: Journey, first: Sequence[Mapping[str, Any]], reports:
         return Given(table=stage, name=part.name, views=path, said="a copy of the blocked sample")
 
     try:
-        _find(journey, "blocked_copies", look, stage.report(part.name)["sha256"], reports, len(positions))
+        find_in_shards(journey, "blocked_copies", look, stage.report(part.name)["sha256"], reports, len(positions))
     finally:
         journey.tables.stage("views").discard_others([])
         journey.tables.stage("example_views").discard_others([])
@@ -232,7 +232,7 @@ def _asks_geometry(recipe: Recipe) -> bool:
     return bool(recipe.descriptor) and recipe.descriptor != "given" and recipe.matching.verify == "geometry"
 
 
-def _find(
+def find_in_shards(
     journey: Journey, name: str, look: Callable[[], Given], given: str, reports: Sequence[Mapping[str, Any]], count: int
 ) -> list[Any]:
     """Make the parts of one stage of blocked samples, a shard each."""
@@ -260,9 +260,10 @@ def _find(
         return [stage.report(part.name) for part in parts]
     # pictures are looked at where a part has to be made; else nobody asks
     ready = look() if stale_parts(name, stage, parts) else Given(table=stage, name="", views="", said="")
+    earlier = journey.tables.blocked_by[: journey.tables.blocked_by.index(name)]
     task = partial(
         find_shown, given=ready, work=journey.work, source=journey.source, recipe=recipe, radius=radius,
-        threads=journey.engine.threads_a_task(len(parts)), earlier=BLOCKED_STAGES[: BLOCKED_STAGES.index(name)],
+        threads=journey.engine.threads_a_task(len(parts)), earlier=earlier,
     )  # fmt: skip
     return make_parts(name.replace("_", " "), stage, parts, task, journey.engine, journey.observe)
 

@@ -15,7 +15,7 @@ import simplejpeg
 
 from dedupkit.blocklist import Blocker, without_blocked
 from dedupkit.examples import (
-    BLOCKED_STAGES,
+    EXAMPLE_STAGES,
     ExampleSource,
     block_examples,
     fingerprint_examples,
@@ -35,6 +35,7 @@ from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, st
 from dedupkit.recipe import policy_name
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Stage, digest
+from dedupkit.takedown import block_taken_down
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,14 +64,14 @@ class Tables:
         The checks that fingerprints are read through.
     cleaned : bool
         Whether captions are read as `clean_captions` left them.
-    examples : bool
-        Whether samples are blocked by example images.
+    blocked_by : tuple of str
+        The stages that block samples by what they show.
     """
 
     work: Folder
     hygiene: Hygiene
     cleaned: bool = False
-    examples: bool = False
+    blocked_by: tuple[str, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
@@ -89,9 +90,8 @@ class Tables:
         return table if columns is None else table.select(columns)
 
     def blocked(self, number: int) -> list[pa.Table]:
-        """Which samples of one shard show an example image, or are copies of one that does."""
-        stages = BLOCKED_STAGES if self.examples else ()
-        return [read_table(self.stage(name), table_name(number)) for name in stages]
+        """Which samples of one shard show what was taken down or an example, or are copies of one that does."""
+        return [read_table(self.stage(name), table_name(number)) for name in self.blocked_by]
 
     def raw_captions(self, number: int) -> pa.ChunkedArray:
         """Captions of one shard as the source has them."""
@@ -147,6 +147,8 @@ class Journey:
         Canaries that are mixed into the source, or stand in it.
     emits : bool
         Whether samples will be written out: then their other fields are typed, and their captions cleaned.
+    taken_down : pyarrow.Table or None
+        Fingerprints of what must not come back.
     """
 
     source: Source
@@ -156,6 +158,7 @@ class Journey:
     observe: Observer
     planting: Planting | None = None
     emits: bool = True
+    taken_down: pa.Table | None = None
     shards: Sequence[Shard] = field(init=False)
     tables: Tables = field(init=False)
     blocker: Blocker = field(init=False)
@@ -173,7 +176,8 @@ class Journey:
         if self.planting is not None:  # outside of what blocks, so that a canary takes after samples that may stay
             object.__setattr__(self, "source", self.planting.around(self.source))
         object.__setattr__(self, "shards", self.source.shards())
-        tables = Tables(self.work, self.recipe.hygiene, cleaned=self.emits, examples=examples is not None)
+        stages = (("taken_down",) if self.taken_down is not None else ()) + (() if examples is None else EXAMPLE_STAGES)
+        tables = Tables(self.work, self.recipe.hygiene, cleaned=self.emits, blocked_by=stages)
         object.__setattr__(self, "tables", tables)
 
     def fingerprint(self) -> list[dict[str, Any]]:
@@ -204,6 +208,8 @@ class Journey:
         )
         stage = self.tables.stage("fingerprints")
         reports = make_parts("fingerprints", stage, parts, task, self.engine, self.observe)
+        if self.taken_down is not None:
+            block_taken_down(self, self.taken_down, reports)
         if self.examples is not None:
             block_examples(self, self.examples, reports)
         if self.emits:
@@ -244,8 +250,8 @@ class Journey:
     def _checks(self) -> str:
         """All that decides which samples have a fault, and what their captions are."""
         found: list[Any] = [self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)]
-        if self.examples is not None:
-            stages = map(self.tables.stage, BLOCKED_STAGES)
+        if self.tables.blocked_by:
+            stages = map(self.tables.stage, self.tables.blocked_by)
             found += [[stage.report(name)["sha256"] for name in self.part_names()] for stage in stages]
         return digest([*found, CaptionCleaner(self.recipe.captions).identity] if self.emits else found)
 

@@ -56,13 +56,16 @@ class Given:
     views : str
         File of what geometry needs of them; empty where geometry is not asked.
     said : str
-        What a sample is said to be, such as "the same picture as the example".
+        What a sample is said to be, such as "the same picture as example".
+    only_sure : bool
+        Whether equal bytes and near hashes alone count.
     """
 
     table: Stage
     name: str
     views: str
     said: str
+    only_sure: bool = False
 
 
 def find_shown(
@@ -109,7 +112,7 @@ class _Finder:
                 found.setdefault(row, self._told(suspects, at, row, tier))
             elif self._given.views and len(asked := doubtful.setdefault(row, [])) < _MOST_ASKED:
                 asked.append(at)
-            elif self._recipe.matching.verify == "none":
+            elif self._recipe.matching.verify == "none" and not self._given.only_sure:
                 found.setdefault(row, self._told(suspects, at, row, Tier.DESCRIPTOR))
         doubtful = {row: asked for row, asked in doubtful.items() if row not in found}
         for each in self._proven(suspects, doubtful, source, shard):

@@ -41,7 +41,7 @@ class ParquetSink:
     def write_part(self, handle: IO[bytes], samples: Iterable[KeptSample], fields: pa.Schema) -> int:
         """Write one Parquet file; returns the number of samples written."""
         rows = 0
-        with _writer(handle, output_schema(fields)) as writer:
+        with image_writer(handle, output_schema(fields)) as writer:
             for batch in record_batches(samples, fields, self.limits):
                 writer.write_batch(batch, row_group_size=batch.num_rows)
                 rows += batch.num_rows
@@ -54,7 +54,8 @@ class ParquetSink:
                 self.write_part(handle, [], fields)
 
 
-def _writer(handle: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+def image_writer(handle: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of Parquet in which images stand as they are, the rest compressed."""
     others = [path for path in _leaf_paths(schema) if path != _IMAGE_BYTES]
     return pq.ParquetWriter(
         handle,

@@ -47,7 +47,7 @@ class WebDatasetSink:
         for sample in samples:
             name = names.of(sample.key)
             for suffix, data in _members(sample, fields):
-                _write_member(handle, f"{name}.{suffix}", data)
+                write_member(handle, f"{name}.{suffix}", data)
             rows += 1
         handle.write(bytes(2 * tarfile.BLOCKSIZE))  # the mark of a tar's end
         return rows
@@ -91,7 +91,7 @@ def _suffix(name: str, taken: set[str]) -> str:
     return suffix
 
 
-def _write_member(handle: IO[bytes], name: str, data: bytes) -> None:
+def write_member(handle: IO[bytes], name: str, data: bytes) -> None:
     """Append a file to a tar; `tarfile.TarFile` would keep every header in memory until the end."""
     header = tarfile.TarInfo(name)  # owner, group and time are 0
     header.size = len(data)
