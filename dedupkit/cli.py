@@ -165,7 +165,7 @@ def remove(
         return
     typer.echo(f"{len(removed.keys)} samples removed, {len(rows)} with the copies that had been dropped before")
     for row in rows:
-        typer.echo(f"  {_printable(row['key'])}: {_printable(row['detail'])}")
+        typer.echo(f"  {printable(row['key'])}: {printable(row['detail'])}")
 
 
 @app.command()
