@@ -131,9 +131,18 @@ def _write_report(
         gallery=choose(decisions),
         search=SearchFacts(**told["search"]),
         captions=CaptionFacts(**{field.name: facts[field.name] for field in fields_of(CaptionFacts)}),
+        placeholders=_placeholders_left(told["suspected_placeholders"], set(plan["key"].to_pylist())),
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())
+
+
+def _placeholders_left(suspected: dict[str, Any], gone: set[str]) -> dict[str, Any]:
+    """Suspected placeholders less those of which the sample that stood for them goes."""
+    left = [row for row in suspected["largest"] if row["key"] not in gone]
+    lost = [row for row in suspected["largest"] if row["key"] in gone]
+    samples = suspected["samples"] - sum(row["samples"] for row in lost)
+    return {"groups": suspected["groups"] - len(lost), "samples": samples, "largest": left}
 
 
 def _still_repeated(repeated: Sequence[dict[str, Any]], gone: pa.ChunkedArray) -> list[dict[str, Any]]:

@@ -56,6 +56,8 @@ class Report:
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    placeholders : mapping
+        What `dedupkit.report.placeholders.suspected_placeholders` counted.
     version : str
         dedupkit's.
     """
@@ -68,6 +70,7 @@ class Report:
     thumbnails: Mapping[int, bytes]
     search: SearchFacts
     captions: CaptionFacts
+    placeholders: Mapping[str, Any]
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class Report:
             "tiers": dict(self.summary.tiers),
             "search": asdict(self.search),
             "captions": asdict(self.captions),
+            "suspected_placeholders": dict(self.placeholders),
             "quarantined": [dict(sample) for sample in self.summary.quarantined],
             "largest_groups": [self._group(group) for group in self.gallery],
             "recipe": self.recipe_toml,
@@ -116,6 +120,7 @@ class Report:
             search=_search_words(self.search),
             captions=caption_words(self.captions),
             repeated=self.captions.most_repeated,
+            placeholders=self.placeholders,
             sizes=_size_ranges(self.summary),
             gallery=[(group, [self._shown(member) for member in group.members]) for group in self.gallery],
             reason_words={reason.value: words[0] for reason, words in REASONS.items()},
@@ -159,6 +164,7 @@ def build_report(
     gallery: Sequence[GalleryGroup],
     search: SearchFacts,
     captions: CaptionFacts,
+    placeholders: Mapping[str, Any] | None = None,
 ) -> Report:
     """Make the report of a run.
 
@@ -180,6 +186,8 @@ def build_report(
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    placeholders : mapping, optional
+        What `dedupkit.report.placeholders.suspected_placeholders` counted; none if left out.
 
     Raises
     ------
@@ -195,6 +203,7 @@ def build_report(
         thumbnails=dict(thumbnails),
         search=search,
         captions=captions,
+        placeholders=placeholders or {"groups": 0, "samples": 0, "largest": []},
     )
 
 

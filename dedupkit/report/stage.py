@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from dedupkit.matching.stage import SearchFacts
 from dedupkit.parts import Part, make_parts, read_table, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
+from dedupkit.report.placeholders import suspected_placeholders
 from dedupkit.sample import ROW_BITS
 from dedupkit.storage import digest
 
@@ -71,10 +73,21 @@ def report(
         gallery=gallery,
         search=SearchFacts.of(pairs),
         captions=captions,
+        placeholders=suspected_placeholders(decisions, partial(_captions_of, journey)),
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())
     return built.to_json()
+
+
+def _captions_of(journey: Journey, rows: pa.Table) -> pa.ChunkedArray:
+    """The source's captions of some rows of the decisions, in their order."""
+    positions, found = rows["position"].to_numpy(), []
+    for number in range(len(journey.shards)):
+        here = positions[positions >> np.uint64(ROW_BITS) == number] & np.uint64((1 << ROW_BITS) - 1)
+        if len(here):
+            found.append(journey.tables.raw_captions(number).take(pa.array(here)).combine_chunks())
+    return pa.chunked_array(found, pa.string())
 
 
 def _thumbnails(journey: Journey, positions: Sequence[int]) -> dict[int, bytes]:
