@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import fields as fields_of
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, CaptionFacts
 from dedupkit.parts import Part, make_part, read_table, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose
+from dedupkit.report.previews import MEASURES
+from dedupkit.report.stage import previews_of
 from dedupkit.sample import DECISIONS, FINGERPRINTS, ROW_BITS
 from dedupkit.sinks import FORMATS, make_sink
 from dedupkit.sinks.base import WrittenPart
@@ -131,9 +134,24 @@ def _write_report(
         gallery=choose(decisions),
         search=SearchFacts(**told["search"]),
         captions=CaptionFacts(**{field.name: facts[field.name] for field in fields_of(CaptionFacts)}),
+        previews=previews_of(decisions, partial(_measures, work)),
+        commitment=told["canary_commitment"],
+        placeholders=_placeholders_left(told["suspected_placeholders"], set(plan["key"].to_pylist())),
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())
+
+
+def _measures(work: Folder, shard: int) -> pa.Table:
+    return read_table(_stage(work, "fingerprints"), f"{shard:05d}.parquet", MEASURES)
+
+
+def _placeholders_left(suspected: dict[str, Any], gone: set[str]) -> dict[str, Any]:
+    """Suspected placeholders less those of which the sample that stood for them goes."""
+    left = [row for row in suspected["largest"] if row["key"] not in gone]
+    lost = [row for row in suspected["largest"] if row["key"] in gone]
+    samples = suspected["samples"] - sum(row["samples"] for row in lost)
+    return {"groups": suspected["groups"] - len(lost), "samples": samples, "largest": left}
 
 
 def _still_repeated(repeated: Sequence[dict[str, Any]], gone: pa.ChunkedArray) -> list[dict[str, Any]]:

@@ -57,6 +57,8 @@ class Report:
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    placeholders : mapping
+        What `dedupkit.report.placeholders.suspected_placeholders` counted.
     commitment : str or None
         To the canaries that were planted, see `dedupkit.canaries.prove`.
     previews : tuple of PreviewGroup
@@ -73,6 +75,7 @@ class Report:
     thumbnails: Mapping[int, bytes]
     search: SearchFacts
     captions: CaptionFacts
+    placeholders: Mapping[str, Any]
     commitment: str | None = None
     previews: tuple[PreviewGroup, ...] = ()
     version: str = __version__
@@ -87,6 +90,7 @@ class Report:
             "tiers": dict(self.summary.tiers),
             "search": asdict(self.search),
             "captions": asdict(self.captions),
+            "suspected_placeholders": dict(self.placeholders),
             "canary_commitment": self.commitment,
             "quarantined": [dict(sample) for sample in self.summary.quarantined],
             "largest_groups": [self._group(group) for group in self.gallery],
@@ -124,6 +128,7 @@ class Report:
             search=_search_words(self.search),
             captions=caption_words(self.captions),
             repeated=self.captions.most_repeated,
+            placeholders=self.placeholders,
             sizes=_size_ranges(self.summary),
             gallery=[(group, [self._shown(member) for member in group.members]) for group in self.gallery],
             previews=[
@@ -174,6 +179,7 @@ def build_report(
     gallery: Sequence[GalleryGroup],
     search: SearchFacts,
     captions: CaptionFacts,
+    placeholders: Mapping[str, Any] | None = None,
     commitment: str | None = None,
     previews: Sequence[PreviewGroup] = (),
 ) -> Report:
@@ -197,6 +203,8 @@ def build_report(
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    placeholders : mapping, optional
+        What `dedupkit.report.placeholders.suspected_placeholders` counted; none if left out.
     commitment : str, optional
         To the canaries that were planted.
     previews : sequence of PreviewGroup
@@ -216,6 +224,7 @@ def build_report(
         thumbnails=dict(thumbnails),
         search=search,
         captions=captions,
+        placeholders=placeholders or {"groups": 0, "samples": 0, "largest": []},
         commitment=commitment,
         previews=tuple(previews),
     )

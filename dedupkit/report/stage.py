@@ -5,18 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from dedupkit.matching.stage import SearchFacts
 from dedupkit.parts import Part, make_parts, read_table, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
+from dedupkit.report.placeholders import suspected_placeholders
 from dedupkit.report.previews import MEASURES, choose_previews, taken_out
 from dedupkit.sample import ROW_BITS
 from dedupkit.storage import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dedupkit.journey import Journey
     from dedupkit.mitigation.stage import CaptionFacts
@@ -64,7 +66,7 @@ def report(
     """
     decisions = pa.concat_tables([journey.tables.decisions(number) for number in range(len(journey.shards))])
     gallery = choose(decisions)
-    previews = _previews(journey, decisions)
+    previews = previews_of(decisions, partial(_measures, journey))
     shown = [*(group.positions for group in gallery), *(group.positions for group in previews)]
     wanted = sorted(position for positions in shown for position in positions)
     pictures = _thumbnails(journey, wanted)
@@ -79,6 +81,7 @@ def report(
         previews=previews,
         search=SearchFacts.of(pairs),
         captions=captions,
+        placeholders=suspected_placeholders(decisions, partial(_captions_of, journey)),
         commitment=commitment,
     )
     out.write_bytes("report.html", built.to_html().encode())
@@ -86,11 +89,21 @@ def report(
     return built.to_json()
 
 
-def _previews(journey: Journey, decisions: pa.Table) -> list[PreviewGroup]:
-    """Pictures to show of what the checks of hygiene took out."""
+def _captions_of(journey: Journey, rows: pa.Table) -> pa.ChunkedArray:
+    """The source's captions of some rows of the decisions, in their order."""
+    positions, found = rows["position"].to_numpy(), []
+    for number in range(len(journey.shards)):
+        here = positions[positions >> np.uint64(ROW_BITS) == number] & np.uint64((1 << ROW_BITS) - 1)
+        if len(here):
+            found.append(journey.tables.raw_captions(number).take(pa.array(here)).combine_chunks())
+    return pa.chunked_array(found, pa.string())
+
+
+def previews_of(decisions: pa.Table, measures: Callable[[int], pa.Table]) -> list[PreviewGroup]:
+    """Pictures to show of what the checks of hygiene took out; `measures` gives those of the shard of a number."""
     removed = taken_out(decisions)
     shards = sorted({position >> ROW_BITS for position in removed["position"].to_pylist()})
-    return choose_previews(removed, pa.concat_tables(_measures(journey, shard) for shard in shards)) if shards else []
+    return choose_previews(removed, pa.concat_tables(map(measures, shards))) if shards else []
 
 
 def _measures(journey: Journey, shard: int) -> pa.Table:
