@@ -16,8 +16,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dedupkit.errors import UsageError
-from dedupkit.matching.cells import around_means, even_cells, one_after_another, unpacked
+from dedupkit.matching.cells import around_means, even_cells, one_after_another
 from dedupkit.matching.hits import PairStore, each_once, hits_of, joined, nearest_hits
+from dedupkit.matching.means import unpacked
 from dedupkit.matching.scratch import blocks, release, scratch_files
 
 if TYPE_CHECKING:

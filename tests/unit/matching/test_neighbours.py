@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dedupkit.errors import UsageError
-from dedupkit.matching import cells, neighbours
+from dedupkit.matching import cells, means, neighbours
 from dedupkit.matching.neighbours import NeighbourPairs, neighbour_pairs
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells as they are in large sets, for a small one."""
     monkeypatch.setattr(cells, "_CELL_ROWS", 25)
     monkeypatch.setattr(cells, "_VISITED_CELLS", 8)
-    monkeypatch.setattr(cells, "_VISITED_ROUGH_CELLS", 5)
+    monkeypatch.setattr(means, "_VISITED_PARTS", 5)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -104,7 +104,7 @@ def test_the_measured_recall_is_that_of_comparing_all_pairs(small_cells: None, m
 def test_parts_with_too_many_cells_take_rows_for_their_means(
     small_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cells, "_MOST_MEANS", 3)
+    monkeypatch.setattr(means, "_MOST_MEANS", 3)
     rows = clustered(2000, np.random.default_rng(9))
     found, expected = neighbour_pairs(rows, LIMIT, exact_below=0), brute_pairs(rows, LIMIT)
     assert set(pairs_of(found)) <= expected
