@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
 from dedupkit.fields.values import utf8
+from dedupkit.report.sensitive import SensitiveFacts, sensitive_words
 from dedupkit.report.summary import summarise
 from dedupkit.report.words import NOTES, REASONS, caption_words, evidence
 from dedupkit.sample import Action, Note, Reason
@@ -56,6 +57,8 @@ class Report:
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    sensitive : SensitiveFacts
+        What was found of faces, pages of text and nudity.
     version : str
         dedupkit's.
     """
@@ -68,6 +71,7 @@ class Report:
     thumbnails: Mapping[int, bytes]
     search: SearchFacts
     captions: CaptionFacts
+    sensitive: SensitiveFacts = field(default_factory=SensitiveFacts)
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +84,7 @@ class Report:
             "tiers": dict(self.summary.tiers),
             "search": asdict(self.search),
             "captions": asdict(self.captions),
+            "sensitive": self.sensitive.to_json(),
             "quarantined": [dict(sample) for sample in self.summary.quarantined],
             "largest_groups": [self._group(group) for group in self.gallery],
             "recipe": self.recipe_toml,
@@ -115,6 +120,7 @@ class Report:
             notes=[(count, NOTES[Note(note)]) for note, count in self.summary.notes.items() if count],
             search=_search_words(self.search),
             captions=caption_words(self.captions),
+            sensitive=sensitive_words(self.sensitive),
             repeated=self.captions.most_repeated,
             sizes=_size_ranges(self.summary),
             gallery=[(group, [self._shown(member) for member in group.members]) for group in self.gallery],
@@ -159,6 +165,7 @@ def build_report(
     gallery: Sequence[GalleryGroup],
     search: SearchFacts,
     captions: CaptionFacts,
+    sensitive: SensitiveFacts | None = None,
 ) -> Report:
     """Make the report of a run.
 
@@ -180,6 +187,8 @@ def build_report(
         How pairs were searched.
     captions : CaptionFacts
         What was found in captions.
+    sensitive : SensitiveFacts, optional
+        What was found of faces, pages of text and nudity.
 
     Raises
     ------
@@ -195,6 +204,7 @@ def build_report(
         thumbnails=dict(thumbnails),
         search=search,
         captions=captions,
+        sensitive=sensitive or SensitiveFacts(),
     )
 
 

@@ -11,6 +11,7 @@ from dedupkit.matching.stage import SearchFacts
 from dedupkit.parts import Part, make_parts, read_table, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
+from dedupkit.report.sensitive import hidden, sensitive_facts
 from dedupkit.sample import ROW_BITS
 from dedupkit.storage import digest
 
@@ -60,6 +61,8 @@ def report(
     decisions = pa.concat_tables([journey.tables.decisions(number) for number in range(len(journey.shards))])
     gallery = choose(decisions)
     wanted = sorted(position for group in gallery for position in group.positions)
+    private = hidden(journey, wanted)
+    wanted = [position for position in wanted if position not in private]
     pictures = _thumbnails(journey, wanted)
     pairs = read_table(journey.tables.stage("pairs"), "pairs.parquet", ())
     built = build_report(
@@ -71,6 +74,7 @@ def report(
         gallery=gallery,
         search=SearchFacts.of(pairs),
         captions=captions,
+        sensitive=sensitive_facts(journey),
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())

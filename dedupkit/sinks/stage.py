@@ -8,9 +8,11 @@ from functools import partial
 from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any
 
+import cv2
 import pyarrow as pa
 
 from dedupkit.errors import RunError
+from dedupkit.hygiene.boxes import blurred, counting
 from dedupkit.hygiene.metadata import without_metadata
 from dedupkit.mitigation.stage import settled_digests
 from dedupkit.parts import Part, make_parts
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from dedupkit.journey import Journey, Tables
-    from dedupkit.recipe import Recipe
+    from dedupkit.recipe import Hygiene, Recipe
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
-STAGE = "emit/3"
+STAGE = "emit/4"
 _DECIDED = ("key", "action", "group_size", "copy", "copies_kept")
-_SEEN = ("sha256", "width", "height", "format")
+_SEEN = ("sha256", "width", "height", "format", "faces")
 
 
 def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], format: str) -> int:
@@ -67,6 +69,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         "source options": digest(recipe.source.model_dump()),
         "strip metadata": str(hygiene.strip_metadata),
         "augment": _augment_identity(recipe),
+        "faces": _blur_identity(recipe),
         "pyarrow": pa.__version__,
     }
     seen, captions = journey.fingerprint_digests(), settled_digests(journey)
@@ -112,6 +115,16 @@ def _augment_identity(recipe: Recipe) -> str:
     return digest([recipe.augment.model_dump(), recipe.seed, versions])
 
 
+def _blur_identity(recipe: Recipe) -> str:
+    """All that blurred faces depend on."""
+    if recipe.hygiene.faces != "blur":
+        return ""
+    options = recipe.augment.format, recipe.augment.quality
+    limits = recipe.hygiene.min_face_score, recipe.hygiene.min_face_share
+    versions = {name: metadata.version(name) for name in ("numpy", "pillow", "simplejpeg")}
+    return digest(["blur/1", options, limits, versions, cv2.__version__])
+
+
 def _without(fields: pa.Schema, names: Sequence[str]) -> pa.Schema:
     """The types of the other fields, without those of some names."""
     return pa.schema([field for field in fields if field.name not in names], metadata=fields.metadata)
@@ -130,19 +143,32 @@ def _emit_part(
 
 def _kept(number: int, shard: Shard, *, source: Source, tables: Tables, recipe: Recipe) -> Iterator[KeptSample]:
     """The kept samples of a shard as they are emitted: without metadata, their pixels changed if the recipe says so."""
+    samples = _read_again(number, shard, source, tables, recipe.hygiene)
     if not recipe.augment.changes_pixels:
         strip = recipe.hygiene.strip_metadata
-        for sample in _read_again(number, shard, source, tables):
-            yield replace(sample, image=without_metadata(sample.image)) if strip else sample
+        for sample in samples:
+            if sample.faces:
+                yield _without_faces(sample, recipe)
+            else:
+                yield replace(sample, image=without_metadata(sample.image)) if strip else sample
         return
     from dedupkit.mitigation.augment import Augmenter
 
     augmenter = Augmenter(recipe.augment, recipe.seed, recipe.limits)
-    for sample in _read_again(number, shard, source, tables):
+    for sample in samples:
         yield augmenter.materialised(sample, sample.copy)  # what is encoded anew has no metadata
 
 
-def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> Iterator[KeptSample]:
+def _without_faces(sample: KeptSample, recipe: Recipe) -> KeptSample:
+    """A sample whose image is encoded anew, its faces blurred."""
+    from dedupkit.mitigation.encoding import encoded, opened
+
+    source = opened(sample.image, recipe.limits, sample.key)
+    image, kind = encoded(blurred(source.pixels, sample.faces), recipe.augment.format, recipe.augment.quality, source)
+    return replace(sample, image=image, format=kind)
+
+
+def _read_again(number: int, shard: Shard, source: Source, tables: Tables, hygiene: Hygiene) -> Iterator[KeptSample]:
     """The kept samples of a shard, checked to be those that were decided about."""
     decided = tables.decisions(number, _DECIDED)
     seen = tables.fingerprints(number, _SEEN)
@@ -150,7 +176,7 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> It
     columns = ((decided, _DECIDED), (seen, _SEEN), (said, ("caption", "captions")))
     facts = zip(*(table[name].to_pylist() for table, names in columns for name in names), strict=True)
     samples = source.read(shard)
-    for key, action, group_size, copy, copies_kept, sha256, width, height, kind, caption, captions in facts:
+    for key, action, group_size, copy, copies_kept, sha256, width, height, kind, faces, caption, captions in facts:
         sample = next(samples, None)
         if action != Action.KEEP:
             continue
@@ -170,4 +196,5 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> It
             captions=captions,
             copy=copy,
             copies_kept=copies_kept,
+            faces=counting(faces, hygiene) if hygiene.faces == "blur" else (),
         )
