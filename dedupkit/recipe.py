@@ -203,7 +203,7 @@ class Hygiene(_Part):
     min_face_score: float = Field(default=0.6, ge=0.3, le=1)
     min_face_share: float = Field(default=0.0, ge=0, le=1)
     documents: Literal["off", "count", "quarantine"] = "off"
-    max_text_share: float = Field(default=0.25, ge=0, le=1)
+    max_text_share: float = Field(default=0.2, ge=0, le=1)
     min_text_lines: int = Field(default=5, ge=1)
     nsfw: Literal["off", "count", "quarantine"] = "off"
     max_nsfw: float = Field(default=0.8, ge=0, le=1)
