@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -75,6 +73,8 @@ def blurred(pixels: NDArray[np.uint8], boxes: Sequence[Box]) -> NDArray[np.uint8
     >>> int(np.ptp(blurred(stripes, [Box(0, 0, 1, 1, 1)])) < 9), int(np.ptp(stripes))
     (1, 255)
     """
+    import cv2  # loaders that change captions alone do without it
+
     changed = pixels.copy()
     for box in boxes:
         place = _place(box, *pixels.shape[:2])
