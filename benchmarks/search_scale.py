@@ -186,18 +186,21 @@ def run(kind: str, rows: int, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def growth(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Exponents of time between one size and the next, of each kind."""
+    """Exponents of time, by the clock and of the processors, between one size and the next of each kind."""
     return [
         {
             "kind": small["kind"],
             "rows": [small["rows"], large["rows"]],
-            "exponent": round(
-                math.log(large["search_s"] / small["search_s"]) / math.log(large["rows"] / small["rows"]), 3
-            ),
+            "exponent": _exponent(small, large, "search_s"),
+            "cpu_exponent": _exponent(small, large, "search_cpu_s"),
         }
         for small, large in pairwise(runs)
         if small["kind"] == large["kind"]
     ]
+
+
+def _exponent(small: dict[str, Any], large: dict[str, Any], of: str) -> float:
+    return round(math.log(large[of] / small[of]) / math.log(large["rows"] / small["rows"]), 3)
 
 
 def step(arguments: argparse.Namespace) -> None:

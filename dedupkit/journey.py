@@ -29,6 +29,7 @@ from dedupkit.fingerprints.given import given_fingerprints, recipe_for_list
 from dedupkit.grouping import stage as deciding
 from dedupkit.hygiene import checks
 from dedupkit.hygiene.captions import CaptionCleaner
+from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.matching import stage as matching
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, clean_captions
 from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, write_table
@@ -186,6 +187,7 @@ class Journey:
             fingerprint_examples(self, self.examples, self._recipe_of_examples())
         choices = self.fingerprint_choices(self.recipe) | {
             "source options": digest(self.recipe.source.model_dump()),
+            "sensitive": Lookout.of(self.recipe.hygiene).identity,
             "blocklist": digest(self.blocker.identity),
             "fields": str(self.emits),
         }

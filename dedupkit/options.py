@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dedupkit._version import __version__
 from dedupkit.errors import UsageError
+from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -17,13 +18,14 @@ _DECIDING_PACKAGES = ("ftfy", "numpy", "phonenumbers", "pillow", "pyarrow", "sim
 
 def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:
     """A recipe from what a caller gave: itself, a TOML file, or nothing for the default."""
-    if recipe is None:
-        return Recipe()
-    if isinstance(recipe, Recipe):
-        return recipe
     if isinstance(recipe, (str, os.PathLike)):
-        return Recipe.load(recipe)
-    raise UsageError(f"recipe must be a Recipe or the path of a TOML file, got {type(recipe).__name__}")
+        recipe = Recipe.load(recipe)
+    elif recipe is None:
+        recipe = Recipe()
+    elif not isinstance(recipe, Recipe):
+        raise UsageError(f"recipe must be a Recipe or the path of a TOML file, got {type(recipe).__name__}")
+    Lookout.of(recipe.hygiene).check()
+    return recipe
 
 
 def versions() -> Mapping[str, str]:

@@ -175,6 +175,23 @@ class Hygiene(_Part):
         pixels; sharp photos are at 0.2 to 0.5, and 1 lets everything pass.
     animated : "keep" or "quarantine"
         What becomes of animations; kept ones are judged by their first frame.
+    faces : "off", "count", "blur" or "quarantine"
+        Look for faces and count them, blur them on the way out, or take pictures with one out of the set; pictures in
+        which one is blurred are encoded anew, as `[augment]` says.  All but "off" needs ``dedupkit[faces]``.
+    min_face_score : float
+        How sure the detector has to be of a face, in [0.3, 1].
+    min_face_share : float
+        Share of the picture's area that a face has to have to count.
+    documents : "off", "count" or "quarantine"
+        Look for pages of text.  All but "off" needs ``dedupkit[documents]``.
+    max_text_share : float
+        Share of a picture's area that lines of text may take; above, with at least `min_text_lines`, it is a document.
+    min_text_lines : int
+        Lines of text that make a document.
+    nsfw : "off", "count" or "quarantine"
+        Look for nudity and sex.  All but "off" needs ``dedupkit[nsfw]``.
+    max_nsfw : float
+        Score in [0, 1] that a picture may have.
     """
 
     strip_metadata: bool = True
@@ -187,6 +204,14 @@ class Hygiene(_Part):
     max_darkest: int = Field(default=235, ge=0, le=255)
     max_blur: float = Field(default=0.85, ge=0, le=1)
     animated: Literal["keep", "quarantine"] = "keep"
+    faces: Literal["off", "count", "blur", "quarantine"] = "off"
+    min_face_score: float = Field(default=0.6, ge=0.3, le=1)
+    min_face_share: float = Field(default=0.0, ge=0, le=1)
+    documents: Literal["off", "count", "quarantine"] = "off"
+    max_text_share: float = Field(default=0.2, ge=0, le=1)
+    min_text_lines: int = Field(default=5, ge=1)
+    nsfw: Literal["off", "count", "quarantine"] = "off"
+    max_nsfw: float = Field(default=0.8, ge=0, le=1)
 
 
 _OfPart = Literal["clean", "keep", "drop_caption", "quarantine"]

@@ -53,6 +53,10 @@ class Reason(StrEnum):
     OVEREXPOSED = "overexposed"
     BLURRED = "blurred"
     ANIMATED = "animated"
+    # quarantine: the picture, where the recipe looks for such
+    FACES = "faces"
+    DOCUMENT = "document"
+    NSFW = "nsfw"
     # quarantine: the caption, where the recipe wants that
     BAD_CAPTION = "bad_caption"
     # quarantine: what a damaged shard may have held
@@ -178,6 +182,12 @@ FINGERPRINTS = pa.schema(
         "darkest": pa.uint8(),  # levels of luminance that 1 in 200 pixels is below, and above
         "brightest": pa.uint8(),
         "blur": pa.float32(),  # in [0, 1], 1 is blurred
+        "faces": pa.list_(  # in shares of width and height; null where faces were not looked for, like the next three
+            pa.struct({name: pa.float32() for name in ("left", "top", "width", "height", "score")})
+        ),
+        "text_share": pa.float32(),  # of the area
+        "text_lines": pa.uint32(),
+        "nsfw_score": pa.float32(),  # in [0, 1]
         "caption": pa.string(),
         "fault": pa.string(),  # a quarantine Reason, or "blocked": what is not to be matched
         "fault_detail": pa.string(),

@@ -111,6 +111,21 @@ def decode(
     return _judged(data, limits, pixels)
 
 
+def reduced(decoded: Decoded, min_side: int) -> Decoded:
+    """A JPEG at the scale that `decode` chooses for this `min_side`, out of one at a larger scale."""
+    gray, shorter = decoded.gray, min(decoded.width, decoded.height)
+    scale = next((each for each in _DRAFT_SCALES if shorter >= each * min_side), 1)
+    size = -(-decoded.width // scale), -(-decoded.height // scale)
+    if decoded.format != "jpeg" or gray.shape[1] <= size[0]:
+        return decoded
+    import cv2
+
+    def smaller(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+    return replace(decoded, gray=smaller(gray), colour=None if decoded.colour is None else smaller(decoded.colour))
+
+
 def header(data: bytes, limits: Limits) -> Decoded | Fault:
     """What an image's header says, as `decode` would give it, without its pixels; the rest may still be broken."""
 

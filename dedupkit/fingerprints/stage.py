@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from dedupkit.engines.ordered import in_order
 from dedupkit.fields import FieldTypes
-from dedupkit.fingerprints.decode import DRAFT_SIDE, decode
+from dedupkit.fingerprints.decode import DRAFT_SIDE, decode, reduced
 from dedupkit.fingerprints.descriptors import open_describer
 from dedupkit.fingerprints.descriptors.base import squeezed
 from dedupkit.fingerprints.frame import frame_box
 from dedupkit.fingerprints.perceptual import hash_all, hash_grids, phash_of_image
 from dedupkit.hygiene.measures import measured
+from dedupkit.hygiene.sensitive import COLUMNS as SENSITIVE_COLUMNS
+from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.sample import FINGERPRINTS, Fault, Note, Reason, position
 
 if TYPE_CHECKING:
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
     from dedupkit.fingerprints.descriptors.base import Describer
     from dedupkit.fingerprints.perceptual import HashGrids, PerceptualHashes
     from dedupkit.hygiene.measures import Measures
+    from dedupkit.hygiene.sensitive import Sensitive
     from dedupkit.recipe import Recipe
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
 
-STAGE = "fingerprints/5"  # raised whenever the same input gives other fingerprints
+STAGE = "fingerprints/6"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
 _BATCH = 16  # larger batches fill more memory than the allocator keeps, and page faults eat what they gain
 _DESCRIBED = 4  # pictures at a time: larger batches are no quicker on CPUs and take more memory
@@ -148,24 +151,28 @@ class _Seen:
     phash: int | None
     squeezed: NDArray[np.uint8] | None
     measures: Measures
+    sensitive: Sensitive
 
 
 def _look_at(sample: Sample, recipe: Recipe, describer: Describer | None) -> _Seen | Fault:
     if sample.image is None:
         return sample.fault or Fault(Reason.MISSING_IMAGE, "the source has no image for this sample")
     min_side = max(DRAFT_SIDE, describer.side) if describer else DRAFT_SIDE
-    decoded = decode(
-        sample.image, recipe.limits, draft=recipe.fingerprints.draft, min_side=min_side, colour=describer is not None
-    )
+    lookout, draft = Lookout.of(recipe.hygiene), recipe.fingerprints.draft
+    colour = describer is not None or bool(lookout)
+    decoded = decode(sample.image, recipe.limits, draft=draft, min_side=max(min_side, lookout.min_side), colour=colour)
     if isinstance(decoded, Fault):
         return decoded
+    sensitive = lookout.look(decoded.colour)
+    if lookout and draft:  # hashes and measures are of the same scale, whatever else is looked for
+        decoded = reduced(decoded, min_side)
     whole = hash_grids(decoded.gray, decoded.height, decoded.width)
     inner, inner_size, box = _inside_frame(decoded, recipe.fingerprints.max_frame_range) or (None, None, None)
     square = None
     if describer is not None and decoded.colour is not None:
         square = squeezed(decoded.colour if box is None else decoded.colour[box], describer.side)
     phash = None if decoded.rgb is None else phash_of_image(decoded.rgb)  # full scale: pHash as imagededup takes it
-    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash, square, measured(decoded.gray))
+    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash, square, measured(decoded.gray), sensitive)
 
 
 def _inside_frame(
@@ -196,7 +203,7 @@ def _row(
         *((inner.phash, inner.pdq, inner.pdq_quality, inner.luminance_entropy) if inner else (None,) * 4),
         *(seen.inner_size or (None, None)),
         descriptor,
-        *(decoded.width, decoded.height, decoded.format, len(image), *seen.measures, sample.caption),
+        *(decoded.width, decoded.height, decoded.format, len(image), *seen.measures, *seen.sensitive, sample.caption),
         *(None, None),
         [*sample.notes, Note.ANIMATED] if decoded.animated else list(sample.notes),
     )
@@ -205,5 +212,5 @@ def _row(
 def _faulty_row(sample: Sample, fault: Fault) -> Row:
     sha256 = None if sample.image is None else hashlib.sha256(sample.image).digest()
     size = None if sample.image is None else len(sample.image)
-    facts = (None, None, None, size, None, None, None, sample.caption)
+    facts = (None, None, None, size, None, None, None, *(None,) * len(SENSITIVE_COLUMNS), sample.caption)
     return (sha256, *(None,) * 11, *facts, fault.reason.value, fault.detail, list(sample.notes))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedupkit.hygiene.boxes import counting
 from dedupkit.sample import FINGERPRINTS, Note, Reason
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
     from dedupkit.recipe import Hygiene
 
-COLUMNS = ("fault", "fault_detail", "width", "height", "darkest", "brightest", "blur", "notes")
+COLUMNS = (
+    *("fault", "fault_detail", "width", "height", "darkest", "brightest", "blur", "notes"),
+    *("faces", "text_share", "text_lines", "nsfw_score"),
+)
 
 OPTION = {
     Reason.TOO_SMALL: "min_side",
@@ -27,6 +31,9 @@ OPTION = {
     Reason.OVEREXPOSED: "max_darkest",
     Reason.BLURRED: "max_blur",
     Reason.ANIMATED: "animated",
+    Reason.FACES: "faces",
+    Reason.DOCUMENT: "documents",
+    Reason.NSFW: "nsfw",
 }
 OPTIONS = {reason: f"[hygiene] {name} in the recipe explains it" for reason, name in OPTION.items()}
 OPTIONS[Reason.BAD_CAPTION] = '[captions] in the recipe explains it, what is "quarantine" there'
@@ -126,6 +133,40 @@ def _checks(table: pa.Table, limits: Hygiene) -> Iterator[tuple[Reason, pa.Chunk
     )
     if limits.animated == "quarantine":
         yield Reason.ANIMATED, _animated(table["notes"]), _said("", pa.nulls(len(table), pa.string()), "an animation")
+    yield from _sensitive(table, limits)
+
+
+def face_counts(table: pa.Table, limits: Hygiene) -> pa.ChunkedArray:
+    """How many faces that count each picture shows; null where nobody looked."""
+    boxes = table["faces"].to_pylist() if limits.faces != "off" else [None] * len(table)
+    counts = [None if each is None else len(counting(each, limits)) for each in boxes]
+    return pa.chunked_array([pa.array(counts, pa.uint32())])
+
+
+def documents(table: pa.Table, limits: Hygiene) -> pa.ChunkedArray:
+    """Which pictures are pages of text; null where nobody looked."""
+    wide = pc.greater(table["text_share"], pa.scalar(limits.max_text_share, pa.float32()))
+    return pc.and_(wide, pc.greater_equal(table["text_lines"], limits.min_text_lines))
+
+
+def unsafe(table: pa.Table, limits: Hygiene) -> pa.ChunkedArray:
+    """Which pictures are over the limit of nudity; null where nobody looked."""
+    return pc.greater(table["nsfw_score"], pa.scalar(limits.max_nsfw, pa.float32()))
+
+
+def _sensitive(table: pa.Table, limits: Hygiene) -> Iterator[tuple[Reason, pa.ChunkedArray, pa.ChunkedArray]]:
+    if limits.nsfw == "quarantine":
+        score = pc.round(table["nsfw_score"], 2)
+        yield Reason.NSFW, unsafe(table, limits), _said("scores ", score, f", the limit is {limits.max_nsfw:g}")
+    if limits.documents == "quarantine":
+        share = pc.round(pc.multiply(table["text_share"], 100), 0)
+        words = pc.binary_join_element_wise(
+            _said("", table["text_lines"], " lines of text"), _said(" take ", share, " % of it"), ""
+        )
+        yield Reason.DOCUMENT, documents(table, limits), words
+    if limits.faces == "quarantine":
+        counts = face_counts(table, limits)
+        yield Reason.FACES, pc.greater(counts, 0), _said("", counts, " found")
 
 
 def _animated(notes: pa.ChunkedArray) -> pa.ChunkedArray:

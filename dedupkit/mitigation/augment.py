@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dedupkit.errors import UsageError
+from dedupkit.hygiene.boxes import blurred
 from dedupkit.mitigation.encoding import encoded, opened
 from dedupkit.recipe import Limits
 
@@ -166,7 +167,7 @@ class Augmenter:
         Parameters
         ----------
         sample : KeptSample
-            As it is kept.  Its `group_size` is the repetition.
+            As it is kept.  Its `group_size` is the repetition; its `faces` are blurred first.
         copy : int
             Which copy of its picture it is, from 0.
 
@@ -185,7 +186,8 @@ class Augmenter:
         if not self.options.changes_pixels:
             return sample
         source = opened(sample.image, self.limits, sample.key)
-        changed = self.pixels(source.pixels, sample.key, copy, repetition=sample.group_size)
+        plain = blurred(source.pixels, sample.faces) if sample.faces else source.pixels
+        changed = self.pixels(plain, sample.key, copy, repetition=sample.group_size)
         image, kind = encoded(changed, self.options.format, self.options.quality, source)
         height, width, _ = changed.shape
         return replace(sample, image=image, format=kind, width=width, height=height)

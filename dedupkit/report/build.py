@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
 from dedupkit.fields.values import utf8
+from dedupkit.report.sensitive import SensitiveFacts, sensitive_words
 from dedupkit.report.summary import summarise
 from dedupkit.report.words import NOTES, REASONS, caption_words, evidence
 from dedupkit.sample import Action, Note, Reason
@@ -63,6 +64,8 @@ class Report:
         To the canaries that were planted, see `dedupkit.canaries.prove`.
     previews : tuple of PreviewGroup
         Pictures that checks of hygiene took out.
+    sensitive : SensitiveFacts
+        What was found of faces, pages of text and nudity.
     version : str
         dedupkit's.
     """
@@ -78,6 +81,7 @@ class Report:
     placeholders: Mapping[str, Any]
     commitment: str | None = None
     previews: tuple[PreviewGroup, ...] = ()
+    sensitive: SensitiveFacts = field(default_factory=SensitiveFacts)
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
@@ -92,6 +96,7 @@ class Report:
             "captions": asdict(self.captions),
             "suspected_placeholders": dict(self.placeholders),
             "canary_commitment": self.commitment,
+            "sensitive": self.sensitive.to_json(),
             "quarantined": [dict(sample) for sample in self.summary.quarantined],
             "largest_groups": [self._group(group) for group in self.gallery],
             "recipe": self.recipe_toml,
@@ -127,6 +132,7 @@ class Report:
             notes=[(count, NOTES[Note(note)]) for note, count in self.summary.notes.items() if count],
             search=_search_words(self.search),
             captions=caption_words(self.captions),
+            sensitive=sensitive_words(self.sensitive),
             repeated=self.captions.most_repeated,
             placeholders=self.placeholders,
             sizes=_size_ranges(self.summary),
@@ -182,6 +188,7 @@ def build_report(
     placeholders: Mapping[str, Any] | None = None,
     commitment: str | None = None,
     previews: Sequence[PreviewGroup] = (),
+    sensitive: SensitiveFacts | None = None,
 ) -> Report:
     """Make the report of a run.
 
@@ -209,6 +216,8 @@ def build_report(
         To the canaries that were planted.
     previews : sequence of PreviewGroup
         What `dedupkit.report.previews.choose_previews` picked.
+    sensitive : SensitiveFacts, optional
+        What was found of faces, pages of text and nudity.
 
     Raises
     ------
@@ -227,6 +236,7 @@ def build_report(
         placeholders=placeholders or {"groups": 0, "samples": 0, "largest": []},
         commitment=commitment,
         previews=tuple(previews),
+        sensitive=sensitive or SensitiveFacts(),
     )
 
 

@@ -14,6 +14,7 @@ from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
 from dedupkit.report.placeholders import suspected_placeholders
 from dedupkit.report.previews import MEASURES, choose_previews, taken_out
+from dedupkit.report.sensitive import hidden, sensitive_facts
 from dedupkit.sample import ROW_BITS
 from dedupkit.storage import digest
 
@@ -68,7 +69,9 @@ def report(
     gallery = choose(decisions)
     previews = previews_of(decisions, partial(_measures, journey))
     shown = [*(group.positions for group in gallery), *(group.positions for group in previews)]
-    wanted = sorted(position for positions in shown for position in positions)
+    wanted = sorted({position for positions in shown for position in positions})
+    private = hidden(journey, wanted)
+    wanted = [position for position in wanted if position not in private]
     pictures = _thumbnails(journey, wanted)
     pairs = read_table(journey.tables.stage("pairs"), "pairs.parquet", ())
     built = build_report(
@@ -83,6 +86,7 @@ def report(
         captions=captions,
         placeholders=suspected_placeholders(decisions, partial(_captions_of, journey)),
         commitment=commitment,
+        sensitive=sensitive_facts(journey),
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())

@@ -36,6 +36,9 @@ REASONS = {
     Reason.OVEREXPOSED: ("Overexposed", "nothing in it is dark"),
     Reason.BLURRED: ("Blurred", "no edges to speak of"),
     Reason.ANIMATED: ("Animated", "more than one frame, and the recipe wants none of those"),
+    Reason.FACES: ("Faces", "shows somebody's face, and the recipe wants none of those"),
+    Reason.DOCUMENT: ("Document", "a page of text, and the recipe wants none of those"),
+    Reason.NSFW: ("NSFW", "nudity or sex, as far as a network can tell"),
     Reason.BAD_CAPTION: ("Caption unfit", "holds what the recipe quarantines for"),
     Reason.DAMAGED_SHARD: ("Shard damaged", "the rest of the shard could not be read; what it held is not known"),
 }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from dedupkit.hygiene.boxes import Box
     from dedupkit.storage import Folder
 
 
@@ -37,6 +38,8 @@ class KeptSample:
         Place among the copies of the picture that stay, from 0, and how many stay.
     fields : mapping of str to object
         The source's other fields.
+    faces : sequence of Box
+        Faces that are to be blurred.
     """
 
     key: str
@@ -50,6 +53,7 @@ class KeptSample:
     captions: Sequence[str] = ()
     copy: int = 0
     copies_kept: int = 1
+    faces: Sequence[Box] = ()
 
     @property
     def weight(self) -> float:

@@ -8,9 +8,11 @@ from functools import partial
 from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any
 
+import cv2
 import pyarrow as pa
 
 from dedupkit.errors import RunError
+from dedupkit.hygiene.boxes import blurred, counting
 from dedupkit.hygiene.metadata import without_metadata
 from dedupkit.hygiene.orientation import baked
 from dedupkit.mitigation.stage import settled_digests
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 
     from dedupkit.canaries.planting import Planting
     from dedupkit.journey import Journey, Tables
-    from dedupkit.recipe import Recipe
+    from dedupkit.mitigation.augment import Augmenter
+    from dedupkit.recipe import Hygiene, Recipe
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
-STAGE = "emit/3"
+STAGE = "emit/4"
 _DECIDED = ("key", "action", "group_size", "copy", "copies_kept")
-_SEEN = ("sha256", "width", "height", "format")
+_SEEN = ("sha256", "width", "height", "format", "faces")
 
 
 def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], format: str) -> int:
@@ -71,6 +74,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         "orientation": _orientation_identity(recipe),
         "augment": _augment_identity(recipe),
         "canaries": journey.planted_identity,
+        "faces": _blur_identity(recipe),
         "pyarrow": pa.__version__,
     }
     seen, captions = journey.fingerprint_digests(), settled_digests(journey)
@@ -123,6 +127,16 @@ def _augment_identity(recipe: Recipe) -> str:
     return digest([recipe.augment.model_dump(), recipe.seed, versions])
 
 
+def _blur_identity(recipe: Recipe) -> str:
+    """All that blurred faces depend on."""
+    if recipe.hygiene.faces != "blur":
+        return ""
+    options = recipe.augment.format, recipe.augment.quality
+    limits = recipe.hygiene.min_face_score, recipe.hygiene.min_face_share
+    versions = {name: metadata.version(name) for name in ("numpy", "pillow", "simplejpeg")}
+    return digest(["blur/1", options, limits, versions, cv2.__version__])
+
+
 def _without(fields: pa.Schema, names: Sequence[str]) -> pa.Schema:
     """The types of the other fields, without those of some names."""
     return pa.schema([field for field in fields if field.name not in names], metadata=fields.metadata)
@@ -142,21 +156,43 @@ def _emit_part(
 def _kept(
     number: int, shard: Shard, *, source: Source, tables: Tables, recipe: Recipe, planting: Planting | None
 ) -> Iterator[KeptSample]:
-    """The kept samples of a shard as they are emitted: without metadata, their pixels changed if the recipe says so."""
+    """The kept samples of a shard as they are emitted."""
+    augmenter = _augmenter(recipe)
+    for sample in _read_again(number, shard, source, tables, recipe.hygiene):
+        if planting is not None and planting.exempts(hashlib.sha256(sample.image).digest(), "augmentation"):
+            yield sample  # made without what is to be stripped
+        elif augmenter is not None:
+            yield augmenter.materialised(sample, sample.copy)  # what is encoded anew has no metadata
+        elif sample.faces:
+            yield _without_faces(sample, recipe)
+        else:
+            yield replace(sample, image=_rewritten(sample.image, recipe.hygiene))
+
+
+def _augmenter(recipe: Recipe) -> Augmenter | None:
     if not recipe.augment.changes_pixels:
-        for sample in _read_again(number, shard, source, tables):
-            image = baked(sample.image) if recipe.hygiene.orientation == "bake" else sample.image
-            yield replace(sample, image=without_metadata(image) if recipe.hygiene.strip_metadata else image)
-        return
+        return None
     from dedupkit.mitigation.augment import Augmenter
 
-    augmenter = Augmenter(recipe.augment, recipe.seed, recipe.limits)
-    for sample in _read_again(number, shard, source, tables):
-        exempt = planting is not None and planting.exempts(hashlib.sha256(sample.image).digest(), "augmentation")
-        yield sample if exempt else augmenter.materialised(sample, sample.copy)  # encoded anew it has no metadata
+    return Augmenter(recipe.augment, recipe.seed, recipe.limits)
 
 
-def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> Iterator[KeptSample]:
+def _rewritten(image: bytes, hygiene: Hygiene) -> bytes:
+    """An image without metadata and upright, as far as the recipe says so."""
+    image = baked(image) if hygiene.orientation == "bake" else image
+    return without_metadata(image) if hygiene.strip_metadata else image
+
+
+def _without_faces(sample: KeptSample, recipe: Recipe) -> KeptSample:
+    """A sample whose image is encoded anew, its faces blurred."""
+    from dedupkit.mitigation.encoding import encoded, opened
+
+    source = opened(sample.image, recipe.limits, sample.key)
+    image, kind = encoded(blurred(source.pixels, sample.faces), recipe.augment.format, recipe.augment.quality, source)
+    return replace(sample, image=image, format=kind)
+
+
+def _read_again(number: int, shard: Shard, source: Source, tables: Tables, hygiene: Hygiene) -> Iterator[KeptSample]:
     """The kept samples of a shard, checked to be those that were decided about."""
     decided = tables.decisions(number, _DECIDED)
     seen = tables.fingerprints(number, _SEEN)
@@ -164,7 +200,7 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> It
     columns = ((decided, _DECIDED), (seen, _SEEN), (said, ("caption", "captions")))
     facts = zip(*(table[name].to_pylist() for table, names in columns for name in names), strict=True)
     samples = source.read(shard)
-    for key, action, group_size, copy, copies_kept, sha256, width, height, kind, caption, captions in facts:
+    for key, action, group_size, copy, copies_kept, sha256, width, height, kind, faces, caption, captions in facts:
         sample = next(samples, None)
         if action != Action.KEEP:
             continue
@@ -184,4 +220,5 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables) -> It
             captions=captions,
             copy=copy,
             copies_kept=copies_kept,
+            faces=counting(faces, hygiene) if hygiene.faces == "blur" else (),
         )

@@ -49,7 +49,7 @@ class OnnxDescriber:
         scaling: str | None = None,
         output: str | None = None,
     ) -> None:
-        self._session, self.identity = _opened(path)
+        self._session, self.identity = opened_network(path)
         if scaling or output:
             self.identity = f"{self.identity} {scaling} {output}"
         given = self._session.get_inputs()[0]
@@ -86,7 +86,7 @@ class OnnxDescriber:
         return np.asarray(self._session.run([self._output], {self._input: given})[0])
 
 
-def _onnxruntime() -> Any:
+def quiet_onnxruntime() -> Any:
     """onnxruntime, which since 1.29 reports to its maker from Linux too unless it is told not to before it starts."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -95,9 +95,9 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _opened(path: str | os.PathLike[str]) -> tuple[Any, str]:
+def opened_network(path: str | os.PathLike[str]) -> tuple[Any, str]:
     """A session of an ONNX file, and the digest of its bytes."""
-    onnxruntime = _onnxruntime()
+    onnxruntime = quiet_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # dedupkit's own threads share the cores
     options.log_severity_level = 3

@@ -135,3 +135,34 @@ def test_real_pictures_pass_and_ruined_ones_do_not() -> None:
         for reason, image in ({None: picture} | ruined).items():
             row = dict(zip(("darkest", "brightest", "blur"), measured(gray(image)), strict=True))
             assert checked(table(row), Hygiene())["fault"].to_pylist() == [reason], (seed, reason)
+
+
+def face(width: float, height: float, score: float) -> dict[str, float]:
+    return {"left": 0.1, "top": 0.1, "width": width, "height": height, "score": score}
+
+
+@pytest.mark.parametrize(
+    ("limits", "values", "reason", "detail"),
+    [
+        ({"faces": "quarantine"}, {"faces": [face(0.2, 0.3, 0.7), face(0.1, 0.1, 0.5)]}, "faces", "1 found"),
+        ({"faces": "quarantine", "min_face_share": 0.07}, {"faces": [face(0.2, 0.3, 0.7)]}, None, None),
+        ({"faces": "count"}, {"faces": [face(0.2, 0.3, 0.9)]}, None, None),
+        (
+            {"documents": "quarantine"},
+            {"text_share": 0.4, "text_lines": 5},
+            "document",
+            "5 lines of text take 40 % of it",
+        ),
+        ({"documents": "quarantine"}, {"text_share": 0.4, "text_lines": 4}, None, None),
+        ({"documents": "quarantine"}, {"text_share": 0.1, "text_lines": 50}, None, None),
+        ({"nsfw": "quarantine"}, {"nsfw_score": 0.91}, "nsfw", "scores 0.91, the limit is 0.8"),
+        ({"nsfw": "quarantine"}, {"nsfw_score": 0.8}, None, None),
+        ({"nsfw": "quarantine", "faces": "quarantine", "documents": "quarantine"}, {}, None, None),
+    ],
+)
+def test_sensitive_pictures_go_where_the_recipe_says_so(
+    limits: Mapping[str, object], values: Mapping[str, object], reason: str | None, detail: str | None
+) -> None:
+    found = checked(table(GOOD, values), Hygiene.model_validate(limits))
+    assert found["fault"].to_pylist() == [None, reason]
+    assert found["fault_detail"].to_pylist() == [None, detail]
