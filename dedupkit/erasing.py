@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dedupkit.matching.stage import SearchFacts
 from dedupkit.mitigation.captions import normal_forms
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, CaptionFacts
-from dedupkit.parts import Part, make_part, read_table, write_table
+from dedupkit.parts import Part, make_part, read_table, table_name, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose
 from dedupkit.report.previews import MEASURES
@@ -100,7 +100,7 @@ def _captions_of(work: Folder, plan: pa.Table) -> pa.ChunkedArray:
     """Captions of what goes and was kept, as they were emitted."""
     found = []
     for number, rows in _rows_by_shard(plan).items():
-        name = f"{number:05d}.parquet"
+        name = table_name(number)
         if work.exists(f"{SETTLED_STAGE}/{name}"):
             table = read_table(_stage(work, SETTLED_STAGE), name, ("caption",))
             found.append(table["caption"].take(pa.array(rows)).combine_chunks())
@@ -143,7 +143,7 @@ def _write_report(
 
 
 def _measures(work: Folder, shard: int) -> pa.Table:
-    return read_table(_stage(work, "fingerprints"), f"{shard:05d}.parquet", MEASURES)
+    return read_table(_stage(work, "fingerprints"), table_name(shard), MEASURES)
 
 
 def _placeholders_left(suspected: dict[str, Any], gone: set[str]) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _scrub(work: Folder, plan: pa.Table) -> None:
         work.below("receipts").remove(name)
     stage = _stage(work, "fingerprints")
     for number, rows in _rows_by_shard(plan).items():
-        name = f"{number:05d}.parquet"
+        name = table_name(number)
         table = read_table(stage, name)
         mask = np.zeros(table.num_rows, dtype=bool)
         mask[rows] = True

@@ -32,7 +32,7 @@ from dedupkit.hygiene.captions import CaptionCleaner
 from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.matching import stage as matching
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, clean_captions
-from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, write_table
+from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, table_name, write_table
 from dedupkit.recipe import policy_name
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Stage, digest
@@ -121,11 +121,6 @@ class Matched:
 
     pairs: pa.Table
     look_alikes: pa.Table
-
-
-def table_name(number: int) -> str:
-    """File name of a shard's table in every stage."""
-    return f"{number:05d}.parquet"
 
 
 @dataclass(frozen=True)

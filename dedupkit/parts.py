@@ -74,6 +74,11 @@ Maker = Callable[[Any, IO[bytes]], dict[str, Any]]
 """Writes one part to an open file and reports what later stages want to know, ``rows`` among it."""
 
 
+def table_name(number: int) -> str:
+    """File name of a shard's table in every stage."""
+    return f"{number:05d}.parquet"
+
+
 def make_parts(
     title: str, stage: Stage, parts: Sequence[Part], make: Maker, engine: Engine, observe: Observer
 ) -> list[Any]:

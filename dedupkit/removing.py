@@ -19,9 +19,9 @@ from dedupkit.erasing import erase
 from dedupkit.errors import UsageError
 from dedupkit.examples import ExampleSource, block_examples, fingerprint_examples
 from dedupkit.fingerprints.stage import fingerprint_shard
-from dedupkit.journey import Journey, table_name
+from dedupkit.journey import Journey
 from dedupkit.outfolder import PUBLISHED, alone_in
-from dedupkit.parts import Part, make_part, read_table, write_table
+from dedupkit.parts import Part, make_part, read_table, table_name, write_table
 from dedupkit.recipe import Blocklist, Limits, Recipe
 from dedupkit.sample import DECISIONS, EVIDENCE, FINGERPRINTS, ROW_BITS, Action, Reason, Tier
 from dedupkit.sinks import FORMATS, make_sink

@@ -14,7 +14,7 @@ from dedupkit.matching.against import FAR, suspicions
 from dedupkit.matching.score import score
 from dedupkit.matching.stage import COLUMNS
 from dedupkit.matching.turns import INVERSE, ORIENTATIONS
-from dedupkit.parts import read_table, write_table
+from dedupkit.parts import read_table, table_name, write_table
 from dedupkit.sample import EVIDENCE, ROW_BITS, Tier
 from dedupkit.storage import Stage
 
@@ -82,7 +82,6 @@ def find_shown(
 ) -> dict[str, Any]:
     """Write the part of one shard, in the schema `BLOCKED`; samples of `earlier` stages are passed over."""
     from dedupkit.examples import with_blocked
-    from dedupkit.journey import table_name
 
     number, shard = item
     columns = (*COLUMNS, "descriptor") if recipe.descriptor else COLUMNS

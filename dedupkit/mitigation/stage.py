@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dedupkit.hygiene.captions import CaptionCleaner, CaptionFinding
 from dedupkit.mitigation.captions import REPEATED, merged_captions, normal_forms, repeated_captions, rewritten
-from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, write_table
+from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, table_name, write_table
 from dedupkit.sample import Action
 from dedupkit.storage import digest
 
@@ -77,8 +77,6 @@ def clean_captions(journey: Journey, fingerprints: Sequence[Mapping[str, Any]]) 
     fingerprints : sequence of dict
         What `Journey.fingerprint` reports.
     """
-    from dedupkit.journey import table_name
-
     options = journey.recipe.captions
     identity = CaptionCleaner(options).identity
     parts = [
@@ -122,8 +120,6 @@ def settle_captions(
     -----
     Takes 16 bytes a sample, and some hundred for each sample of a duplicate group or with a repeated caption.
     """
-    from dedupkit.journey import table_name
-
     options, stage, shards = journey.recipe.captions, journey.tables.stage(SETTLED_STAGE), len(journey.shards)
     cleaned, names = journey.tables.stage(CLEANED_STAGE), list(map(table_name, range(shards)))
     untouched = np.empty(0, np.uint64) if exempt is None else exempt
@@ -152,8 +148,6 @@ def _written(_: Any, handle: IO[bytes], *, table: pa.Table, facts: Mapping[str, 
 
 def settled_digests(journey: Journey) -> list[str]:
     """Digest of the settled captions of each shard."""
-    from dedupkit.journey import table_name
-
     stage = journey.tables.stage(SETTLED_STAGE)
     return [stage.report(table_name(number))["sha256"] for number in range(len(journey.shards))]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dedupkit.matching.stage import SearchFacts
-from dedupkit.parts import Part, make_parts, read_table, write_table
+from dedupkit.parts import Part, make_parts, read_table, table_name, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
 from dedupkit.report.placeholders import suspected_placeholders
@@ -122,7 +122,7 @@ def _thumbnails(journey: Journey, positions: Sequence[int]) -> dict[int, bytes]:
     stage, seen = journey.tables.stage("thumbnails"), journey.fingerprint_digests()
     parts = [
         Part(
-            f"{number:05d}.parquet",
+            table_name(number),
             {"stage": STAGE, "fingerprints": seen[number], "rows": digest(wanted)},
             (number, journey.shards[number], wanted),
         )
