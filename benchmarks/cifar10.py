@@ -4,7 +4,7 @@
 
 Carlini et al. 2023 (arXiv:2301.13188) removed 5,275 of the 50,000, found by imagededup at a cosine of 0.85.  Here
 imagededup runs with its CNN at 0.85 on EfficientNet-lite0, since the weights of its own network are not in any package;
-with --phash also with its PHash at the default distance, whose search compares all pairs in Python and was stopped here
+with `--methods phash` its PHash at the default distance, whose search compares all pairs in Python and was stopped here
 after 20 minutes.  The page shows pairs that one tool says and the other does not, as
 many as there are or a sample drawn by chance, enlarged.
 """
@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parquet", type=Path)
     parser.add_argument("--rivals-python", help="interpreter of an environment that has imagededup")
-    parser.add_argument("--phash", action="store_true", help="also run imagededup's PHash")
+    parser.add_argument("--methods", default="cnn", help="cnn, phash: of imagededup, with commas")
     parser.add_argument("--images", type=int, default=50_000, help="how many, the first of the file")
     parser.add_argument("--page", type=Path, help="where to write the pairs in which they differ")
     parser.add_argument("--scratch", type=Path)
@@ -109,9 +109,9 @@ def main() -> None:
         count = unpack(arguments.parquet, folder, arguments.images)
         found = [of_dedupkit(folder, scratch, preset) for preset in ("thorough", "fast")]
         if arguments.rivals_python:
-            found.append(of_imagededup(folder, scratch, arguments.rivals_python, "imagededup_cnn.py", "lite0"))
-            if arguments.phash:
-                found.append(of_imagededup(folder, scratch, arguments.rivals_python, "imagededup_phash.py"))
+            for method in arguments.methods.split(","):
+                script, options = f"imagededup_{method}.py", ("lite0",) if method == "cnn" else ()
+                found.append(of_imagededup(folder, scratch, arguments.rivals_python, script, *options))
         ours = found[0][1]
         tools = [{**said, "pairs_also_ours": len(pairs & ours)} for said, pairs in found]
         sections: list[tuple[str, Collection[tuple[str, str]]]] = []
