@@ -312,7 +312,7 @@ class Journey:
             tables = verified(self, candidates, for_decisions=for_decisions)
             for part, table in zip(parts, tables, strict=True):
                 make_part(stage, _table_writer(table), part)
-            self.tables.stage("views").discard_others([])
+        self.tables.stage("views").discard_others([])  # also those of a run that was killed when pairs were made
         return Matched(*(read_table(stage, part.name) for part in parts))
 
     def decide(self, fingerprints: Sequence[dict[str, Any]], pairs: pa.Table) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ class PreviewGroup:
 
 def taken_out(decisions: pa.Table) -> pa.Table:
     """The decisions of `dedupkit.sample.DECISIONS` that a check of hygiene made."""
-    return decisions.filter(pc.is_in(decisions["reason"], value_set=pa.array([reason.value for reason in OPTION])))
+    return decisions.filter(pc.is_in(decisions["reason"], value_set=pa.array([reason.value for reason in _BEYOND])))
 
 
 def choose_previews(removed: pa.Table, measured: pa.Table, max_pictures: int = 8) -> list[PreviewGroup]:
@@ -97,7 +97,7 @@ def choose_previews(removed: pa.Table, measured: pa.Table, max_pictures: int = 8
     places = pc.index_in(removed["position"], value_set=measured["position"].combine_chunks())
     measured = measured.take(places)
     groups = []
-    for reason in OPTION:
+    for reason in _BEYOND:  # sensitive pictures are not shown
         found = pc.equal(removed["reason"], reason.value)
         rows = removed.select(["position", "key", "detail"]).filter(found)
         if rows.num_rows:

@@ -77,7 +77,7 @@ def test_declared_features_survive_in_the_order_of_the_source(tmp_path: Path, de
     saved = datasets.load_from_disk(write(make_sink("arrow"), tmp_path, [range(3)], declared))
     assert saved.features["image"] == datasets.Image()
     assert {name: saved.features[name] for name in FEATURES} == FEATURES
-    assert list(saved.features)[7:] == list(FEATURES)
+    assert list(saved.features)[8:] == list(FEATURES)
 
 
 def test_a_saved_dataset_is_memory_mapped_and_not_cast(tmp_path: Path, declared: pa.Schema) -> None:
