@@ -152,8 +152,8 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     shards, planting = len(journey.shards), journey.planting
     canaries = None if planting is None else planting.check(journey.tables, shards)
     decisions = journey.decide(fingerprints, journey.match(fingerprints).pairs)
-    if planting is not None:
-        planting.check_decisions(journey.tables, shards)
+    if planting is not None and canaries is not None:
+        planting.check_decisions(journey.tables, shards, canaries)
     captions = settle_captions(journey, decisions, canaries)
     commitment = None if planting is None else planting.commitment
     for name in PUBLISHED:  # a reader sees a whole output or none

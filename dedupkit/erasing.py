@@ -19,6 +19,7 @@ from dedupkit.parts import Part, make_part, read_table, table_name, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose
 from dedupkit.report.previews import MEASURES
+from dedupkit.report.sensitive import SensitiveFacts
 from dedupkit.report.stage import previews_of
 from dedupkit.sample import DECISIONS, FINGERPRINTS, ROW_BITS
 from dedupkit.sinks import FORMATS, make_sink
@@ -136,6 +137,7 @@ def _write_report(
         captions=CaptionFacts(**{field.name: facts[field.name] for field in fields_of(CaptionFacts)}),
         previews=previews_of(decisions, partial(_measures, work)),
         commitment=told["canary_commitment"],
+        sensitive=SensitiveFacts(**told["sensitive"]),
         placeholders=_placeholders_left(told["suspected_placeholders"], set(plan["key"].to_pylist())),
     )
     out.write_bytes("report.html", built.to_html().encode())

@@ -161,15 +161,15 @@ class Planting:
             raise RunError(f"{fewer} canaries are missing; the source changed under way, run again")
         return self.positions(tables, shards)
 
-    def check_decisions(self, tables: Tables, shards: int) -> None:
-        """Hold the decisions against the manifest: every canary stays, unless dedup is not told of them.
+    def check_decisions(self, tables: Tables, shards: int, positions: NDArray[np.uint64]) -> None:
+        """Hold the decisions against the manifest: the canaries at these positions stay, unless dedup may take them.
 
         Raises
         ------
         RunError
             If some would not stay.  The text names none of them.
         """
-        mine = pa.array(self.positions(tables, shards), pa.uint64())
+        mine = pa.array(positions, pa.uint64())
         lost = 0
         for number in range(shards):
             decided = tables.decisions(number, ("position", "action"))

@@ -19,8 +19,8 @@ from dedupkit.fingerprints.decode import orientation_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_ORIENTATION_TAG = 0x0112
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ORIENTATION_TAG = 0x0112
 
 # JPEG (ITU-T T.81): markers without a length, and those whose segments are part of the image
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -79,7 +79,7 @@ def without_metadata(data: bytes) -> bytes:
 def _stripper(data: bytes) -> Callable[[bytes], bytes] | None:
     if data.startswith(b"\xff\xd8\xff"):
         return _bare_jpeg
-    if data.startswith(_PNG_SIGNATURE):
+    if data.startswith(PNG_SIGNATURE):
         return _bare_png
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _bare_webp
@@ -92,7 +92,7 @@ def _exif_of(data: bytes, prefix: bytes = b"") -> bytes:
     if orientation == 1:
         return b""
     exif = Image.Exif()
-    exif[_ORIENTATION_TAG] = orientation
+    exif[ORIENTATION_TAG] = orientation
     return prefix + exif.tobytes().removeprefix(b"Exif\0\0")
 
 
@@ -143,7 +143,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _bare_png(data: bytes) -> bytes:
-    kept, found = [_PNG_SIGNATURE], False
+    kept, found = [PNG_SIGNATURE], False
     for name, chunk in png_chunks(data):
         if name in _PNG_KEPT or not name[0] & 0x20:  # critical ones are in capitals
             kept.append(chunk)
@@ -158,7 +158,7 @@ def _bare_png(data: bytes) -> bytes:
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Name and bytes, length and checksum included, of each chunk of a PNG."""
-    at = len(_PNG_SIGNATURE)
+    at = len(PNG_SIGNATURE)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         name = data[at + 4 : at + 8]

@@ -15,13 +15,11 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from dedupkit.fingerprints.decode import orientation_of, strict_pillow, upright
-from dedupkit.hygiene.metadata import png_chunks, riff_chunks
+from dedupkit.hygiene.metadata import ORIENTATION_TAG, PNG_SIGNATURE, png_chunks, riff_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_ORIENTATION_TAG = 0x0112
 _FULL_COLOUR, _HALF_WIDTH = 0, 1  # Pillow's numbers of 4:4:4 and 4:2:2
 _WEBP_QUALITY = 95  # that of [augment]; what a lossy file was made with does not stand in it
 # PNG chunks that say how colours are meant, whatever way up the pixels are
@@ -74,7 +72,7 @@ def baked(data: bytes) -> bytes:
 def _baker(data: bytes) -> Callable[[Any, int, bytes], bytes] | None:
     if data.startswith(b"\xff\xd8\xff"):
         return _baked_jpeg
-    if data.startswith(_PNG_SIGNATURE):
+    if data.startswith(PNG_SIGNATURE):
         return _baked_png
     return _baked_webp if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None
 
@@ -113,12 +111,12 @@ def _baked_png(image: Image.Image, orientation: int, data: bytes) -> bytes:
         chunks += [chunk for name, chunk in png_chunks(data) if name == b"pHYs"]
     rest = list(png_chunks(made))
     again = [chunk for name, chunk in rest[1:] if name not in _OF_COLOUR and name != b"pHYs"]
-    return b"".join([_PNG_SIGNATURE, rest[0][1], *chunks, *again])
+    return b"".join([PNG_SIGNATURE, rest[0][1], *chunks, *again])
 
 
 def _sixteen_bit(data: bytes, orientation: int) -> bytes:
     """A colour PNG of 16 bits a sample, turned; without EXIF."""
-    plain = b"".join([_PNG_SIGNATURE, *(chunk for name, chunk in png_chunks(data) if name not in (b"eXIf", b"gAMA"))])
+    plain = b"".join([PNG_SIGNATURE, *(chunk for name, chunk in png_chunks(data) if name not in (b"eXIf", b"gAMA"))])
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imdecode(np.frombuffer(plain, np.uint8), flags)
     if pixels is None or pixels.dtype != np.uint16:
@@ -139,7 +137,7 @@ def _baked_webp(image: Image.Image, orientation: int, data: bytes) -> bytes:
 def _kept_info(image: Image.Image) -> dict[str, Any]:
     """Colour profile, and EXIF without the orientation."""
     exif = image.getexif()
-    exif.pop(_ORIENTATION_TAG, None)
+    exif.pop(ORIENTATION_TAG, None)
     block = exif.tobytes() if len(exif) else b""
     return {"icc_profile": image.info.get("icc_profile"), "exif": block}
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dedupkit.matching.stage import Fingerprints
-    from dedupkit.matching.turns import HashLayout
     from dedupkit.recipe import Matching
 
 _PRODUCTS = 1 << 22  # cosines computed at a time, 16 MB
@@ -145,7 +144,7 @@ def _near_hashes(both: Fingerprints, count: int, matching: Matching, radius: int
                 a, b = np.full(len(near), number), rows[near]
                 sound = np.ones(len(near), dtype=bool)
                 if not (mine_trimmed or theirs_trimmed):
-                    sound = ~_differ(both, a, b, layout)
+                    sound = ~differ_inside(both.trimmed, a, b, layout)
                 trimmed = np.full(len(near), theirs_trimmed + 2 * mine_trimmed)
                 yield np.stack([a, b, bits[near], turn[near], trimmed], axis=1)[sound].astype(np.int64)
 
@@ -158,10 +157,6 @@ def _distances(
         return bits, np.zeros(len(bits), np.int64)
     distances = np.concatenate([mirrored_distances(word ^ each) for each in (words, transposed)])
     return distances.min(axis=0).astype(np.int64), distances.argmin(axis=0)
-
-
-def _differ(both: Fingerprints, a: NDArray[Any], b: NDArray[Any], layout: HashLayout) -> NDArray[np.bool_]:
-    return differ_inside(both.trimmed, a, b, layout)
 
 
 def _alike(
