@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -123,10 +124,11 @@ def remove(
         search = _Search(folder, engine or LocalEngine(None), progress or _silent)
         hits = search.named(set(urls), set(keys), digests)
         with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
-            if search.write_images(hits, Path(scratch)):
+            written = search.write_images(hits, Path(scratch))
+            if written:
                 pictures = (*pictures, scratch)
             if pictures:
-                hits = search.shown(pictures) | hits
+                hits = {at: _named_by_key(hit, written) for at, hit in search.shown(pictures).items()} | hits
         plan = search.plan(hits)
         stood = tuple(search.keys_that_stood(plan))
         if plan.num_rows:
@@ -164,6 +166,17 @@ def _digest(text: str) -> bytes:
     return digest
 
 
+def _named_by_key(hit: dict[str, Any], written: dict[str, str]) -> dict[str, Any]:
+    """A hit that speaks of the key where the picture it shows is one of the set's own."""
+    found = _OWN_PICTURE.search(hit["detail"])
+    key = written.get(found[1]) if found else None
+    if found is None or key is None:
+        return hit
+    said = f"{key}, which was taken down"
+    return hit | {"detail": hit["detail"][: found.start()] + said + hit["detail"][found.end() :]}
+
+
+_OWN_PICTURE = re.compile(r"example (\d{6}-.+?)(?=\)?: )")  # as `write_images` names them
 Hits = dict[int, dict[str, Any]]
 """Tier, evidence and detail by position."""
 
@@ -242,17 +255,17 @@ class _Search:
                     found[shard.location << ROW_BITS | row] = {"detail": f"taken down by its URL {url}"}
         return {at: {"tier": None, "evidence": None} | each for at, each in found.items()}
 
-    def write_images(self, hits: Hits, folder: Path) -> int:
-        """Write the emitted images of what was named, so that their versions are found too; how many there are."""
-        written = 0
+    def write_images(self, hits: Hits, folder: Path) -> dict[str, str]:
+        """Write the emitted images of what was named, so that their versions are found too; keys by file name."""
+        written: dict[str, str] = {}
         for shard in self._source.shards():
             if not any(at >> ROW_BITS == shard.location for at in hits):
                 continue
             for row, sample in enumerate(self._source.read(shard)):
                 if sample.image is not None and shard.location << ROW_BITS | row in hits:
-                    name = file_name(sample.key, "jpeg")  # decoders go by content
-                    (folder / f"{written:06d}-{name}").write_bytes(sample.image)
-                    written += 1
+                    name = f"{len(written):06d}-{file_name(sample.key, 'jpeg')}"  # decoders go by content
+                    (folder / name).write_bytes(sample.image)
+                    written[name] = sample.key
         return written
 
     def plan(self, hits: Hits) -> pa.Table:

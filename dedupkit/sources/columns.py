@@ -208,7 +208,8 @@ def _guess_image(schema: pa.Schema, source: str) -> str:
         if len(candidates) == 1 or (candidates is named and named):
             return candidates[0]
     what = "several columns that may hold images" if found else "no column that holds encoded images"
-    raise UsageError(f"{source} has {what}; it has {listed(schema)}; name the column with image_column")
+    lists = "" if found else ", or of a list without images hash_column, embedding_column or url_column"
+    raise UsageError(f"{source} has {what}; it has {listed(schema)}; name the column with image_column{lists}")
 
 
 def _feature(schema: pa.Schema, name: str) -> str | None:

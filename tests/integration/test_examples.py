@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -62,6 +63,26 @@ def test_hashes_find_what_is_mirrored_where_the_preset_is_fast(tmp_path: Path) -
     rows = dedupkit.clean(str(folder), tmp_path / "out", recipe=recipe).decisions().to_pylist()
     assert {row["key"]: row["reason"] for row in rows} == {"cropped.jpg": "unique", "mirrored.jpg": "blocked"}
     assert rows[1]["evidence"]["orientation"] == "mirrored left-right"
+
+
+@pytest.mark.parametrize(("kind", "digits"), [("phash", 16), ("pdq", 64)])
+def test_rows_of_a_list_whose_hash_is_that_of_an_example_go(kind: str, digits: int, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for number in range(6):
+        save(draw_picture(number), tmp_path / "set" / f"{number}.jpg", 90)
+    dedupkit.clean(str(tmp_path / "set"), tmp_path / "seen", recipe=Recipe(preset="fast"))
+    (part,) = (tmp_path / "seen" / ".dedupkit" / "fingerprints").glob("*.parquet")
+    hashes = [each if isinstance(each, bytes) else each.to_bytes(8) for each in pq.read_table(part)[kind].to_pylist()]
+    texts = [each.hex() for each in hashes]
+    assert {len(each) for each in texts} == {digits}
+    columns = {"URL": [f"u{n}" for n in range(6)], "TEXT": ["a"] * 6, kind: texts}
+    pq.write_table(pa.table(columns), tmp_path / "list.parquet")
+    draw_picture(3).resize((200, 150)).save(tmp_path / "example.png")
+    recipe = blocking(tmp_path / "example.png", source={"hash_column": kind})
+    result = dedupkit.clean(str(tmp_path / "list.parquet"), tmp_path / "out", recipe=recipe)
+    reasons = result.decisions()["reason"].to_pylist()
+    assert reasons == ["blocked" if number == 3 else "unique" for number in range(6)]
+    assert result.dataset()["URL"] == [f"u{number}" for number in range(6) if number != 3]
 
 
 def test_other_examples_decode_nothing_of_the_set_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -18,7 +19,8 @@ import dedupkit
 from dedupkit.cli import app
 from dedupkit.errors import UsageError
 from dedupkit.recipe import Recipe
-from tests.integration.takedown_sets import TakedownSet, write_takedown_set
+from tests.conftest import draw_picture
+from tests.integration.takedown_sets import TakedownSet, save, write_takedown_set
 
 ALL = {"keep": {"max_copies": 1}, "output": {"formats": ("arrow", "parquet", "webdataset")}}
 
@@ -126,6 +128,29 @@ def test_a_key_takes_all_copies_with_it(cleaned: Path, tmp_path: Path) -> None:
     removed = dedupkit.remove(tmp_path / "out", keys=["bad0-original.jpg"])
     assert {key.partition("-")[0] for key in removed.keys} == {"bad0"}
     assert len(removed.keys) == 5
+
+
+def test_a_url_and_a_digest_take_all_copies_with_them(tmp_path: Path) -> None:
+    folder, out = tmp_path / "set", tmp_path / "out"
+    folder.mkdir()
+    rows = []
+    for number in range(4):
+        for name, image in (("a", draw_picture(number)), ("b", draw_picture(number).resize((160, 120)))):
+            save(image, folder / f"{number}{name}.jpg", 90)
+            rows.append({"file_name": f"{number}{name}.jpg", "text": "", "url": f"https://example.org/{number}{name}"})
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    digest = hashlib.sha256((folder / "2b.jpg").read_bytes()).hexdigest()
+    recipe = Recipe.of({"preset": "fast", "keep": {"max_copies": "all"}, "output": {"formats": ("parquet",)}})
+    dedupkit.clean(str(folder), out, recipe=recipe)
+    named = ["--url", "https://example.org/0a", "--sha256", digest]
+    done = CliRunner().invoke(app, ["remove", str(out), *named])
+    assert done.exit_code == 0, done.output
+    assert set(emitted_bytes(out)) == {"1a.jpg", "1b.jpg", "3a.jpg", "3b.jpg"}
+    details = {row["key"]: row["detail"] for row in pq.read_table(out / "decisions.parquet").to_pylist()}
+    assert "https://example.org/0a" in details["0a.jpg"]
+    assert digest in details["2b.jpg"]
+    assert details["0b.jpg"].startswith("the same picture as 0a.jpg, which was taken down: ")
+    assert details["2a.jpg"].startswith("the same picture as 2b.jpg, which was taken down: ")
 
 
 def test_a_removal_that_was_killed_is_finished_by_the_next(

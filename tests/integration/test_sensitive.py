@@ -128,6 +128,15 @@ def test_what_is_counted_is_in_report_and_fingerprints_and_not_shown(folder: Pat
 
 
 @pytest.mark.extras
+def test_a_takedown_keeps_the_counts_in_the_report(folder: Path, tmp_path: Path) -> None:
+    report, _ = cleaned(folder, tmp_path / "out", ALL_COUNTED)
+    dedupkit.remove(tmp_path / "out", keys=["coffee.jpg"])
+    after = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert after["sensitive"] == report["sensitive"]
+    assert after["reasons"]["blocked"] == 1
+
+
+@pytest.mark.extras
 def test_each_kind_is_quarantined_with_its_reason(folder: Path, tmp_path: Path) -> None:
     hygiene = Hygiene(faces="quarantine", documents="quarantine", nsfw="quarantine", max_nsfw=0.99)
     _, reasons = cleaned(folder, tmp_path / "out", hygiene)

@@ -97,7 +97,7 @@ def test_clip_gives_image_embeddings_of_a_saved_model(tmp_path: Path) -> None:
     given = pictures(3, 64)
     scaling = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
 
-    class Images(torch.nn.Module):  # type: ignore[misc]
+    class Images(torch.nn.Module):  # type: ignore[misc, unused-ignore]  # with torch and without
         def forward(self, pixels: Any) -> Any:
             seen = whole.vision_model(pixel_values=pixels)
             return whole.visual_projection(seen.pooler_output)
