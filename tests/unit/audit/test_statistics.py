@@ -1,0 +1,137 @@
+"""Intervals and p-values against scikit-learn, scipy, tables, and against their own promise over many draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from dedupkit.audit.statistics import Curve, Share, difference_p_value, holm, mean_interval, p_values
+from dedupkit.errors import UsageError
+
+
+def test_exact_intervals_are_those_of_the_tables() -> None:
+    # Clopper and Pearson's, as in Newcombe 1998 (81 of 263; 15 of 148; 0 of 20; 1 of 29)
+    for (successes, trials), bounds in {
+        (81, 263): (0.2527, 0.3676),
+        (15, 148): (0.0578, 0.1617),
+        (0, 20): (0.0, 0.1684),
+        (1, 29): (0.0009, 0.1776),
+    }.items():
+        assert Share(successes, trials).interval == pytest.approx(bounds, abs=5e-5)
+    assert Share(0, 0).interval == (0.0, 1.0)
+
+
+def test_the_curve_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    members, controls = rng.normal(0.7, 1, 60).round(1), rng.normal(0, 1, 45).round(1)  # rounded, so that some tie
+    curve = Curve(members, controls)
+    truth = [1] * 60 + [0] * 45
+    scores = np.concatenate([members, controls])
+    false, true, _ = roc_curve(truth, scores, drop_intermediate=False)
+    assert curve.points[0] == pytest.approx(false)
+    assert curve.points[1] == pytest.approx(true)
+    assert curve.auc == pytest.approx(roc_auc_score(truth, scores))
+
+
+def test_the_interval_of_the_auc_is_that_of_delong() -> None:
+    # DeLong's variance by its definition, written out over all pairs
+    rng = np.random.default_rng(1)
+    members, controls = rng.normal(1, 1, 30), rng.normal(0, 1, 40)
+    pairs = (members[:, None] > controls[None]).astype(float)
+    variance = pairs.mean(axis=1).var(ddof=1) / 30 + pairs.mean(axis=0).var(ddof=1) / 40
+    auc = pairs.mean()
+    half = 1.959964 * variance**0.5 / (auc * (1 - auc))
+    centre = np.log(auc / (1 - auc))
+    expected = [1 / (1 + np.exp(-each)) for each in (centre - half, centre + half)]
+    assert Curve(members, controls).auc_interval == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
+def test_intervals_of_the_auc_hold_the_truth_as_often_as_they_say(shift: float) -> None:
+    from scipy.stats import norm
+
+    truth, rng, runs = norm.cdf(shift / 2**0.5), np.random.default_rng(2), 600
+    curves = [Curve(rng.normal(shift, 1, 40), rng.normal(0, 1, 40)) for _ in range(runs)]
+    held = sum(low <= truth <= high for low, high in (curve.auc_interval for curve in curves))
+    assert 0.93 <= held / runs <= 0.98
+
+
+def test_perfect_separation_still_has_a_lower_bound() -> None:
+    low, high = Curve(np.arange(10.0) + 100, np.arange(20.0)).auc_interval
+    assert high == 1.0
+    assert 0.6 < low < 0.9
+    assert Curve(np.arange(10.0), np.arange(20.0) + 100).auc_interval[0] == 0.0
+
+
+def test_no_more_controls_than_allowed_are_taken_for_members() -> None:
+    members, controls = np.arange(50.0) + 55, np.arange(100.0)
+    point = Curve(members, controls).at(0.01)
+    assert point.controls.successes == 1
+    assert point.members.successes == sum(each > 98 for each in members)
+    assert point.resolved
+    assert not Curve(members, controls).at(0.001).resolved
+    assert Curve(members, controls).at(0.001).controls.successes == 0
+    with pytest.raises(UsageError, match="false_positive_rate"):
+        Curve(members, controls).at(1.0)
+
+
+def test_what_chance_gives_is_what_shuffling_gives() -> None:
+    rng = np.random.default_rng(3)
+    shares = []
+    for _ in range(4000):
+        scores = rng.random(150)
+        shares.append(Curve(scores[:50], scores[50:]).at(0.05).members.value)
+    point = Curve(rng.random(50), rng.random(100)).at(0.05)
+    low, high = point.by_chance
+    inside = np.mean([low <= each <= high for each in shares])
+    assert 0.945 <= inside <= 0.99  # discrete, so a little more than 0.95
+    assert high == pytest.approx(np.quantile(shares, 0.975), abs=0.021)
+
+
+def test_p_values_of_an_operating_point_are_valid_under_the_null() -> None:
+    rng, runs = np.random.default_rng(4), 2000
+    p = np.array([Curve(rng.random(40), rng.random(60)).at(0.05).p_value for _ in range(runs)])
+    for limit in (0.01, 0.05, 0.2):
+        assert (p <= limit).mean() <= limit + 3 * (limit / runs) ** 0.5
+
+
+def test_p_values_against_controls_are_uniform_under_the_null() -> None:
+    from scipy.stats import kstest
+
+    rng = np.random.default_rng(5)
+    p = np.array([p_values(rng.random(1), rng.random(99))[0] for _ in range(3000)])
+    assert kstest(p - rng.random(3000) / 100, "uniform").pvalue > 0.01  # steps of 1/100 smoothed
+
+
+def test_holm_is_that_of_its_definition() -> None:
+    # multipletests(..., method="holm") of statsmodels gives these for the p-values of its own documentation
+    assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+def test_a_difference_is_judged_as_by_all_permutations() -> None:
+    from itertools import combinations
+
+    members, controls = [3.1, 4.5, 9.0], [1.0, 2.0, 3.0, 4.0]
+    values = members + controls
+    ranks = {each: rank for rank, each in enumerate(sorted(values))}
+    wanted = sum(ranks[each] for each in members)
+    draws = list(combinations(values, 3))
+    as_far = sum(sum(ranks[each] for each in draw) >= wanted for draw in draws)
+    assert difference_p_value(members, controls) == pytest.approx(as_far / len(draws))
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    low, high = mean_interval([1.0, 2.0, 3.0, 4.0])
+    assert (low + high) / 2 == pytest.approx(2.5)
+    assert high - 2.5 == pytest.approx(3.182446 * np.std([1, 2, 3, 4], ddof=1) / 2)
+    assert mean_interval([1.0]) == (-np.inf, np.inf)
+
+
+def test_scores_that_are_none_are_refused() -> None:
+    with pytest.raises(UsageError, match="members"):
+        Curve(np.array([np.nan]), np.array([1.0]))
+    with pytest.raises(UsageError, match="controls"):
+        Curve(np.array([1.0]), np.array([]))
