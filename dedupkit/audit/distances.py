@@ -1,0 +1,95 @@
+"""How far apart images are, pixel by pixel: by these distances Carlini et al. 2023 (arXiv 2301.13188) define copies."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+TILES = 4
+"""Tiles along each side: 16 in all, as in section 4.2.1 of the paper."""
+_BLOCK = 8192
+
+
+def l2(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Root of the mean squared difference of levels in [0, 1], image by image.
+
+    Parameters
+    ----------
+    a, b : ndarray of uint8, shape (n, height, width, 3)
+        One of them may hold a single image.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In [0, 1].
+    """
+    gap = (a.astype(np.float32) - b.astype(np.float32)) / 255
+    return np.asarray(np.sqrt(np.square(gap).mean(axis=(1, 2, 3), dtype=np.float64)))
+
+
+def tiled_l2(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The largest `l2` of 16 tiles, image by image: images that are alike in most places only are far apart."""
+    found = [l2(a[:, rows, columns], b[:, rows, columns]) for rows, columns in _tiles(a.shape[1], a.shape[2])]
+    return np.asarray(np.max(found, axis=0))
+
+
+def tiled_l2_matrix(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """`tiled_l2` of each image with each, shape (n, n); 8 bytes a pair, and the work of 16 matrix products."""
+    worst = np.zeros((len(images), len(images)))
+    for rows, columns in _tiles(images.shape[1], images.shape[2]):
+        tile = images[:, rows, columns].reshape(len(images), -1) / 255.0
+        square = np.einsum("ij,ij->i", tile, tile)
+        apart = square[:, None] + square[None] - 2 * tile @ tile.T
+        np.maximum(worst, np.sqrt(apart.clip(0) / tile.shape[1]), out=worst)
+    np.fill_diagonal(worst, 0)
+    return worst
+
+
+def nearest_rows(
+    queries: NDArray[np.float32], rows: NDArray[np.generic], k: int, *, by_cosine: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The nearest rows of a large table, exactly: squared Euclidean distances, or inner products.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (n, dimensions)
+    rows : ndarray of a type that float32 holds, shape (m, dimensions)
+        May be mapped from a file; it is read once, 8,192 rows at a time.
+    k : int
+        How many; fewer where there are fewer rows.
+    by_cosine : bool
+        Take the largest inner products, of rows of length 1.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (n, k)
+    numbers : ndarray of int64, shape (n, k)
+        Of the rows, nearest first.
+    """
+    import faiss
+
+    k = min(k, len(rows))
+    metric = faiss.METRIC_INNER_PRODUCT if by_cosine else faiss.METRIC_L2
+    values = np.empty((len(queries), 0), np.float32)
+    numbers = np.empty((len(queries), 0), np.int64)
+    for start in range(0, len(rows), _BLOCK):
+        block = np.ascontiguousarray(rows[start : start + _BLOCK], np.float32)
+        near, which = faiss.knn(np.ascontiguousarray(queries, np.float32), block, min(k, len(block)), metric=metric)
+        values, numbers = np.hstack([values, near]), np.hstack([numbers, which + start])
+        order = np.argsort(-values if by_cosine else values, axis=1, kind="stable")[:, :k]
+        values, numbers = np.take_along_axis(values, order, 1), np.take_along_axis(numbers, order, 1)
+    return values, numbers
+
+
+def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Tiles that cover an image; of images of fewer pixels a side, as many as there are."""
+    rows, columns = (np.linspace(0, side, min(TILES, side) + 1).astype(int).tolist() for side in (height, width))
+    for top, bottom in pairwise(rows):
+        yield from ((slice(top, bottom), slice(left, right)) for left, right in pairwise(columns))
