@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_BITS = 31  # of `PDQ_BITS`, as PDQ's README recommends
 MIN_QUALITY = 50  # PDQ's README advises to discard hashes of quality 49 and below
-COLUMNS = ("sha256", "pdq", "pdq_quality")
+COLUMNS = ("sha256", "pdq", "pdq_quality", "trimmed_pdq", "trimmed_pdq_quality")
 _OF_BITS = f" of {PDQ_BITS} bits differ"
 TABLE = Path(__file__).with_name("placeholders.csv")
 
@@ -40,14 +40,15 @@ class Placeholder:
     ----------
     name : str
         What it is called in words: its file and where that comes from.
-    pdq : bytes or None
-        Its PDQ hash; None where that means nothing, as of flat drawings.
+    pdq : tuple of bytes
+        PDQ hashes of the picture and of what is inside its uniform frame; without those of flat drawings, which mean
+        nothing.
     sha256 : bytes or None
         Digest of its file; None where only its hash is listed.
     """
 
     name: str
-    pdq: bytes | None = None
+    pdq: tuple[bytes, ...] = ()
     sha256: bytes | None = None
 
 
@@ -131,26 +132,29 @@ class _Known:
 
     @classmethod
     def of(cls, entries: list[Placeholder]) -> _Known:
-        hashed = [each for each in entries if each.pdq is not None]
-        codes = np.frombuffer(b"".join(each.pdq or b"" for each in hashed), np.uint8).reshape(-1, 32)
+        hashed = [(code, each.name) for each in entries for code in each.pdq]
+        codes = np.frombuffer(b"".join(code for code, _ in hashed), np.uint8).reshape(-1, 32)
         name_of = {each.sha256: each.name for each in reversed(entries) if each.sha256 is not None}
-        return cls(codes, [each.name for each in hashed], pa.array(list(name_of), pa.binary(32)), name_of)
+        return cls(codes, [name for _, name in hashed], pa.array(list(name_of), pa.binary(32)), name_of)
 
     def nearest(self, fingerprints: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Distance to the nearest entry and its number; `PDQ_BITS` + 1 where a sample's hash means nothing."""
-        # A hash that a list brought along has no quality: nothing speaks against it.
-        quality = fingerprints["pdq_quality"].fill_null(100).to_numpy()
-        rows = np.flatnonzero(fingerprints["pdq"].is_valid().to_numpy() & (quality >= MIN_QUALITY))
-        codes = fixed_bytes(fingerprints["pdq"].take(pa.array(rows)), 32)
-        bits, which = np.full(len(quality), PDQ_BITS + 1, np.int64), np.zeros(len(quality), np.int64)
-        bits[rows], which[rows] = nearest_bits(codes, self.codes)
+        """Distance to the nearest entry and its number; `PDQ_BITS` + 1 where a sample's hashes mean nothing."""
+        bits = np.full(fingerprints.num_rows, PDQ_BITS + 1, np.int64)
+        which = np.zeros(fingerprints.num_rows, np.int64)
+        for column in ("pdq", "trimmed_pdq"):
+            # A hash that a list brought along has no quality: nothing speaks against it.
+            quality = fingerprints[f"{column}_quality"].fill_null(100).to_numpy()
+            rows = np.flatnonzero(fingerprints[column].is_valid().to_numpy() & (quality >= MIN_QUALITY))
+            found, entry = nearest_bits(fixed_bytes(fingerprints[column].take(pa.array(rows)), 32), self.codes)
+            nearer = found < bits[rows]
+            bits[rows[nearer]], which[rows[nearer]] = found[nearer], entry[nearer]
         return bits, which
 
 
 @lru_cache(maxsize=2)
 def _known(files: tuple[ListFile, ...]) -> _Known:
     own = [
-        Placeholder(name=f"{code.hex()} in {each.file.name}", pdq=code)
+        Placeholder(name=f"{code.hex()} in {each.file.name}", pdq=(code,))
         for each in files
         for code in dict.fromkeys(each.entries())
         if isinstance(code, bytes)
@@ -166,9 +170,10 @@ def shipped() -> tuple[Placeholder, ...]:
 
 
 def _of_row(row: dict[str, Any]) -> Placeholder:
+    hashes = ((row["pdq"], row["quality"]), (row["trimmed_pdq"], row["trimmed_quality"]))
     return Placeholder(
         name=f'"{row["name"]}" of {row["package"]}',
-        pdq=bytes.fromhex(row["pdq"]) if int(row["quality"]) >= MIN_QUALITY else None,
+        pdq=tuple(bytes.fromhex(code) for code, quality in hashes if int(quality) >= MIN_QUALITY),
         sha256=bytes.fromhex(row["sha256"]),
     )
 
