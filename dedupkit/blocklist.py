@@ -226,7 +226,7 @@ def _domains_of(url: str) -> Iterator[str]:
     yield from (".".join(labels[start:]) for start in range(len(labels)))
 
 
-def nearest_bits(codes: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def nearest_bits(codes: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
     """The nearest of some other hashes to each hash.
 
     Parameters
@@ -238,17 +238,21 @@ def nearest_bits(codes: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[N
 
     Returns
     -------
-    tuple of ndarray of int64, shape (n,)
-        Hamming distances, and row numbers of the nearest in `others`, of equals the first.  Where there are no others,
-        one bit more than there are.
+    bits : ndarray of uint16, shape (n,)
+        Hamming distances; where there are no others, one bit more than a hash has.
+    nearest : ndarray of int64, shape (n,)
+        Row numbers of the nearest in `others`, of equals the first.
     """
-    bits = np.full(len(codes), 8 * codes.shape[1] + 1, np.int64)
+    bits = np.full(len(codes), 8 * codes.shape[1] + 1, np.uint16)
     nearest = np.zeros(len(codes), np.int64)
-    words, other_words = (np.ascontiguousarray(each).view(np.uint64) for each in (codes, others))
+    other_words = np.ascontiguousarray(others).view(np.uint64)
     for start in range(0, len(codes), _COMPARED_ROWS):
         rows = slice(start, start + _COMPARED_ROWS)
+        columns = np.ascontiguousarray(np.ascontiguousarray(codes[rows]).view(np.uint64).T)  # sums of rows are slow
         for number, other in enumerate(other_words):
-            distance = np.bitwise_count(words[rows] ^ other).sum(axis=1, dtype=np.int64)
+            distance = np.zeros(columns.shape[1], np.uint16)
+            for column, word in zip(columns, other, strict=True):
+                distance += np.bitwise_count(column ^ word)
             nearest[rows][distance < bits[rows]] = number
             np.minimum(bits[rows], distance, out=bits[rows])
     return bits, nearest

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Hygiene
 
 MAX_BITS = 31  # of `PDQ_BITS`, as PDQ's README recommends
-MIN_QUALITY = 50  # PDQ's README advises to discard hashes of quality 49 and below
+# PDQ's README discards hashes of quality 49 and below, for it compares all with all.  Against some hundred hashes of
+# pale drawings 20 is enough: the nearest of 18,051 real pictures is 68 bits away (docs/hygiene.md).
+MIN_QUALITY = 20
 COLUMNS = ("sha256", "pdq", "pdq_quality", "trimmed_pdq", "trimmed_pdq_quality")
 _OF_BITS = f" of {PDQ_BITS} bits differ"
 TABLE = Path(__file__).with_name("placeholders.csv")
@@ -137,9 +139,9 @@ class _Known:
         name_of = {each.sha256: each.name for each in reversed(entries) if each.sha256 is not None}
         return cls(codes, [name for _, name in hashed], pa.array(list(name_of), pa.binary(32)), name_of)
 
-    def nearest(self, fingerprints: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def nearest(self, fingerprints: pa.Table) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
         """Distance to the nearest entry and its number; `PDQ_BITS` + 1 where a sample's hashes mean nothing."""
-        bits = np.full(fingerprints.num_rows, PDQ_BITS + 1, np.int64)
+        bits = np.full(fingerprints.num_rows, PDQ_BITS + 1, np.uint16)
         which = np.zeros(fingerprints.num_rows, np.int64)
         for column in ("pdq", "trimmed_pdq"):
             # A hash that a list brought along has no quality: nothing speaks against it.

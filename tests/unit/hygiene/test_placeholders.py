@@ -54,7 +54,7 @@ def test_31_bits_are_a_placeholder_and_32_are_not(tmp_path: Path) -> None:
 
 def test_what_is_inside_a_frame_is_compared_too(tmp_path: Path) -> None:
     framed = {"pdq": OTHER, "trimmed_pdq": flipped(PDQ, 5), "trimmed_pdq_quality": 60}
-    table = judged(listed(tmp_path, PDQ.hex()), framed, framed | {"trimmed_pdq_quality": 49})
+    table = judged(listed(tmp_path, PDQ.hex()), framed, framed | {"trimmed_pdq_quality": 19})
     assert table["fault"].to_pylist() == ["placeholder", None]
     assert table["fault_detail"][0].as_py() == f"looks like {PDQ.hex()} in mine.txt, 5 of 256 bits differ"
 
@@ -67,7 +67,7 @@ def test_the_nearest_entry_is_named(tmp_path: Path) -> None:
 
 
 def test_hashes_of_flat_pictures_mean_nothing(tmp_path: Path) -> None:
-    rows: list[dict[str, object]] = [{"pdq": PDQ, "pdq_quality": quality} for quality in (49, 50, None)]
+    rows: list[dict[str, object]] = [{"pdq": PDQ, "pdq_quality": quality} for quality in (19, 20, None)]
     table = judged(listed(tmp_path, PDQ.hex()), *rows)
     assert table["fault"].to_pylist() == [None, "placeholder", "placeholder"]  # a list's hashes have no quality
 
