@@ -22,19 +22,67 @@ from dedupkit.sources.places import place_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from dedupkit.recipe import Blocklist, SourceOptions
     from dedupkit.sources.base import Shard, Source
 
 _KINDS = ("urls", "domains", "keys", "sha256", "md5", "pdq")
 _DIGEST_BYTES = {"sha256": 32, "md5": 16, "pdq": 32}
-_BLOCKED_ROWS = 4096  # hashes compared with all blocked ones at a time
+_COMPARED_ROWS = 4096  # hashes compared with all others at a time
 
 
 @dataclass(frozen=True, slots=True)
-class _ListFile:
+class ListFile:
+    """A file of entries of one kind.
+
+    Attributes
+    ----------
+    kind : str
+        What it lists: "pdq", "sha256" and the like.
+    file : File
+        The file.
+    column : str or None
+        The column of Parquet that holds them.
+    purpose : str
+        What the list is for, as messages call it.
+    """
+
     kind: str
     file: File
     column: str | None
+    purpose: str = "blocklist"
+
+    @classmethod
+    def of(cls, kind: str, name: str, purpose: str = "blocklist") -> ListFile:
+        """The file of a name, which may be ``FILE.parquet:COLUMN``; nothing is read.
+
+        Raises
+        ------
+        UsageError
+            If it is not there.
+        """
+        table = re.fullmatch(r"(.*\.(?:parquet|pq)):([^:/]+)", name)
+        path, column = (table[1], table[2]) if table else (name, None)
+        try:
+            return cls(kind, place_of(path).file(), column, purpose)
+        except OSError as error:
+            raise UsageError(f"{purpose} {public(path)} cannot be read: {error_text(error)}; check its name") from error
+
+    @property
+    def identity(self) -> str:
+        """Changes with the content."""
+        return f"{self.kind} {self.file.stamp} {self.column}"
+
+    def entries(self) -> list[str | bytes]:
+        """What it lists, in its order, empty lines left out: some 100 bytes each.
+
+        Raises
+        ------
+        UsageError
+            If it is no list, or holds what is no hash of its kind.
+        """
+        return [_parsed(self, number, value) for number, value in enumerate(_read(self), 1) if value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +97,7 @@ class Blocker:
         Largest Hamming distance from a blocked PDQ hash that is blocked too.
     """
 
-    files: tuple[_ListFile, ...] = ()
+    files: tuple[ListFile, ...] = ()
     max_pdq_bits: int = 31
 
     @classmethod
@@ -61,7 +109,7 @@ class Blocker:
         UsageError
             If a file is not there, is no list, or holds what is no hash of its kind.
         """
-        files = tuple(_list_file(kind, name) for kind in _KINDS for name in getattr(blocklist, kind))
+        files = tuple(ListFile.of(kind, name) for kind in _KINDS for name in getattr(blocklist, kind))
         blocker = cls(files, blocklist.max_pdq_bits)
         _entries(blocker.files)
         return blocker
@@ -69,7 +117,7 @@ class Blocker:
     @property
     def identity(self) -> str:
         """Changes whenever something else may be blocked."""
-        files = [f"{each.kind} {each.file.stamp} {each.column}" for each in self.files]
+        files = [each.identity for each in self.files]
         return " ".join([str(self.max_pdq_bits), *files]) if files else ""
 
     def asks_for(self, kind: str) -> bool:
@@ -102,7 +150,7 @@ class Blocker:
         column, faults = (fingerprints[name].combine_chunks() for name in ("pdq", "fault"))
         rows = np.flatnonzero(pc.and_(column.is_valid(), faults.is_null()).to_numpy(zero_copy_only=False))
         codes = np.array([list(each) for each in column.take(pa.array(rows)).to_pylist()], np.uint8).reshape(-1, 32)
-        near = rows[_nearest_bits(codes, blocked) <= self.max_pdq_bits]
+        near = rows[nearest_bits(codes, blocked)[0] <= self.max_pdq_bits]
         mask = np.zeros(len(column), dtype=bool)
         mask[near] = True
         told = {"fault": Reason.BLOCKED.value, "fault_detail": "on the blocklist: pdq"}
@@ -178,39 +226,48 @@ def _domains_of(url: str) -> Iterator[str]:
     yield from (".".join(labels[start:]) for start in range(len(labels)))
 
 
-def _nearest_bits(codes: Any, blocked: Any) -> Any:
-    """For each hash the Hamming distance to the nearest blocked one."""
-    nearest = np.full(len(codes), 256, np.int64)
-    words, others = codes.view(np.uint64), blocked.view(np.uint64)
-    for start in range(0, len(codes), _BLOCKED_ROWS):
-        rows = slice(start, start + _BLOCKED_ROWS)
-        for other in others:
-            np.minimum(
-                nearest[rows], np.bitwise_count(words[rows] ^ other).sum(axis=1, dtype=np.int64), out=nearest[rows]
-            )
-    return nearest
+def nearest_bits(codes: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+    """The nearest of some other hashes to each hash.
 
+    Parameters
+    ----------
+    codes : ndarray of uint8, shape (n, bytes)
+        Hashes of a multiple of 8 bytes.
+    others : ndarray of uint8, shape (m, bytes)
+        Those they are compared with, all with all: the time is in proportion to n times m.
 
-def _list_file(kind: str, name: str) -> _ListFile:
-    table = re.fullmatch(r"(.*\.(?:parquet|pq)):([^:/]+)", name)
-    path, column = (table[1], table[2]) if table else (name, None)
-    try:
-        return _ListFile(kind, place_of(path).file(), column)
-    except OSError as error:
-        raise UsageError(f"blocklist {public(path)} cannot be read: {error_text(error)}; check its name") from error
+    Returns
+    -------
+    bits : ndarray of uint16, shape (n,)
+        Hamming distances; where there are no others, one bit more than a hash has.
+    nearest : ndarray of int64, shape (n,)
+        Row numbers of the nearest in `others`, of equals the first.
+    """
+    bits = np.full(len(codes), 8 * codes.shape[1] + 1, np.uint16)
+    nearest = np.zeros(len(codes), np.int64)
+    other_words = np.ascontiguousarray(others).view(np.uint64)
+    for start in range(0, len(codes), _COMPARED_ROWS):
+        rows = slice(start, start + _COMPARED_ROWS)
+        columns = np.ascontiguousarray(np.ascontiguousarray(codes[rows]).view(np.uint64).T)  # sums of rows are slow
+        for number, other in enumerate(other_words):
+            distance = np.zeros(columns.shape[1], np.uint16)
+            for column, word in zip(columns, other, strict=True):
+                distance += np.bitwise_count(column ^ word)
+            nearest[rows][distance < bits[rows]] = number
+            np.minimum(bits[rows], distance, out=bits[rows])
+    return bits, nearest
 
 
 @lru_cache(maxsize=2)
-def _entries(files: tuple[_ListFile, ...]) -> dict[str, frozenset[Any]]:
+def _entries(files: tuple[ListFile, ...]) -> dict[str, frozenset[Any]]:
     """All entries by kind: some 100 bytes each."""
     found: dict[str, set[Any]] = {kind: set() for kind in _KINDS}
     for each in files:
-        values = _read(each)
-        found[each.kind].update(_parsed(each, number, value) for number, value in enumerate(values, 1) if value)
+        found[each.kind].update(each.entries())
     return {kind: frozenset(values) for kind, values in found.items()}
 
 
-def _read(listed: _ListFile) -> list[Any]:
+def _read(listed: ListFile) -> list[Any]:
     import pyarrow.parquet as pq
 
     file, column = listed.file, listed.column
@@ -221,14 +278,18 @@ def _read(listed: _ListFile) -> list[Any]:
             names = pq.read_schema(handle).names
             if column is None and len(names) > 1:
                 shown = ", ".join(names)
-                raise UsageError(f"blocklist {file.name} has columns {shown}; say which, as in {file.name}:{names[0]}")
+                raise UsageError(
+                    f"{listed.purpose} {file.name} has columns {shown}; say which, as in {file.name}:{names[0]}"
+                )
             handle.seek(0)
             return list(pq.read_table(handle, columns=[column or names[0]])[column or names[0]].to_pylist())
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise UsageError(f"blocklist {file.name} cannot be read: {error_text(error)}; give text or Parquet") from error
+        raise UsageError(
+            f"{listed.purpose} {file.name} cannot be read: {error_text(error)}; give text or Parquet"
+        ) from error
 
 
-def _parsed(listed: _ListFile, number: int, value: Any) -> str | bytes:
+def _parsed(listed: ListFile, number: int, value: Any) -> str | bytes:
     if listed.kind not in _DIGEST_BYTES:
         text = str(value)
         return text.lower().strip(".") if listed.kind == "domains" else text

@@ -29,6 +29,7 @@ from dedupkit.fingerprints.given import given_fingerprints, recipe_for_list
 from dedupkit.grouping import stage as deciding
 from dedupkit.hygiene import checks
 from dedupkit.hygiene.captions import CaptionCleaner
+from dedupkit.hygiene.placeholders import Placeholders
 from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.matching import stage as matching
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, clean_captions
@@ -63,6 +64,8 @@ class Tables:
         Where they lie.
     hygiene : Hygiene
         The checks that fingerprints are read through.
+    placeholders : Placeholders
+        Those that it looks for.
     cleaned : bool
         Whether captions are read as `clean_captions` left them.
     blocked_by : tuple of str
@@ -71,6 +74,7 @@ class Tables:
 
     work: Folder
     hygiene: Hygiene
+    placeholders: Placeholders
     cleaned: bool = False
     blocked_by: tuple[str, ...] = ()
 
@@ -85,7 +89,7 @@ class Tables:
         wanted = columns if columns is None or not judged else [*dict.fromkeys((*columns, *checks.COLUMNS))]
         table = read_table(stage, name, wanted)
         if judged:
-            table = checks.checked(with_blocked(table, self.blocked(number)), self.hygiene)
+            table = checks.checked(with_blocked(table, self.blocked(number)), self.hygiene, self.placeholders)
         if self.cleaned and (judged or "caption" in table.column_names):
             table = checks.with_captions(table, read_table(self.stage(CLEANED_STAGE), name))
         return table if columns is None else table.select(columns)
@@ -173,7 +177,9 @@ class Journey:
             object.__setattr__(self, "source", self.planting.around(self.source))
         object.__setattr__(self, "shards", self.source.shards())
         stages = (("taken_down",) if self.taken_down is not None else ()) + (() if examples is None else EXAMPLE_STAGES)
-        tables = Tables(self.work, self.recipe.hygiene, cleaned=self.emits, blocked_by=stages)
+        hygiene = self.recipe.hygiene
+        known = Placeholders.of(hygiene)
+        tables = Tables(self.work, hygiene, known, cleaned=self.emits, blocked_by=stages)
         object.__setattr__(self, "tables", tables)
 
     def fingerprint(self) -> list[dict[str, Any]]:
@@ -246,7 +252,7 @@ class Journey:
 
     def _checks(self) -> str:
         """All that decides which samples have a fault, and what their captions are."""
-        found: list[Any] = [self.recipe.hygiene.model_dump(exclude=_OF_EMITTING)]
+        found: list[Any] = [self.recipe.hygiene.model_dump(exclude=_OF_EMITTING), self.tables.placeholders.identity]
         if self.tables.blocked_by:
             stages = map(self.tables.stage, self.tables.blocked_by)
             found += [[stage.report(name)["sha256"] for name in self.part_names()] for stage in stages]

@@ -175,6 +175,11 @@ class Hygiene(_Part):
         pixels; sharp photos are at 0.2 to 0.5, and 1 lets everything pass.
     animated : "keep" or "quarantine"
         What becomes of animations; kept ones are judged by their first frame.
+    placeholders : "keep" or "quarantine"
+        What becomes of pictures that stand for a missing one, "image not found" and default avatars, known by hash; see
+        docs/hygiene.md.
+    placeholder_files : tuple of str
+        Your own lists of such pictures: files of hexadecimal PDQ hashes, one a line, or ``FILE.parquet:COLUMN``.
     faces : "off", "count", "blur" or "quarantine"
         Look for faces and count them, blur them on the way out, or take pictures with one out of the set; pictures in
         which one is blurred are encoded anew, as `[augment]` says.  All but "off" needs ``dedupkit[faces]``.
@@ -204,6 +209,8 @@ class Hygiene(_Part):
     max_darkest: int = Field(default=235, ge=0, le=255)
     max_blur: float = Field(default=0.85, ge=0, le=1)
     animated: Literal["keep", "quarantine"] = "keep"
+    placeholders: Literal["keep", "quarantine"] = "quarantine"
+    placeholder_files: tuple[str, ...] = ()
     faces: Literal["off", "count", "blur", "quarantine"] = "off"
     min_face_score: float = Field(default=0.6, ge=0.3, le=1)
     min_face_share: float = Field(default=0.0, ge=0, le=1)

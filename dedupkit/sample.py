@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 ROW_BITS = 32
 
@@ -53,6 +56,7 @@ class Reason(StrEnum):
     OVEREXPOSED = "overexposed"
     BLURRED = "blurred"
     ANIMATED = "animated"
+    PLACEHOLDER = "placeholder"
     # quarantine: the picture, where the recipe looks for such
     FACES = "faces"
     DOCUMENT = "document"
@@ -156,6 +160,13 @@ class Sample:
 def position(shard: int, row: int) -> int:
     """Global place of a sample: shard number in the upper 32 bits, row in the shard in the lower."""
     return shard << ROW_BITS | row
+
+
+def fixed_bytes(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
+    """Hashes or digests of a column as ndarray of uint8, shape (n, width); zeros where there is none."""
+    values = column.fill_null(b"\0" * width).combine_chunks().cast(pa.binary(width))
+    start, stop = values.offset * width, (values.offset + len(values)) * width
+    return np.frombuffer(values.buffers()[1] or b"", dtype=np.uint8)[start:stop].reshape(-1, width)
 
 
 FINGERPRINTS = pa.schema(

@@ -52,6 +52,8 @@ SOURCES = {
     "hygiene.max_darkest": "our own: of 500 photos and 900 clothes none is above",
     "hygiene.max_blur": "our own: no photo of 500 is above 0.69; blurred by 4 pixels at 240 they are at 0.85",
     "hygiene.animated": "our own",
+    "hygiene.placeholders": "[measured](hygiene.md#placeholder-pictures)",
+    "hygiene.placeholder_files": "none but those that come with the package",
     "hygiene.faces": "our own: costs time, and needs an extra",
     "hygiene.min_face_score": "[measured](hygiene.md#how-well-they-are-found)",
     "hygiene.min_face_share": "our own: every face counts",

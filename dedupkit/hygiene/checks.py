@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.hygiene.boxes import counting
+from dedupkit.hygiene.placeholders import COLUMNS as PLACEHOLDER_COLUMNS
+from dedupkit.hygiene.placeholders import Placeholders
 from dedupkit.sample import FINGERPRINTS, Note, Reason
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     *("fault", "fault_detail", "width", "height", "darkest", "brightest", "blur", "notes"),
     *("faces", "text_share", "text_lines", "nsfw_score"),
+    *PLACEHOLDER_COLUMNS,
 )
 
 OPTION = {
@@ -31,6 +34,7 @@ OPTION = {
     Reason.OVEREXPOSED: "max_darkest",
     Reason.BLURRED: "max_blur",
     Reason.ANIMATED: "animated",
+    Reason.PLACEHOLDER: "placeholders",
     Reason.FACES: "faces",
     Reason.DOCUMENT: "documents",
     Reason.NSFW: "nsfw",
@@ -39,7 +43,7 @@ OPTIONS = {reason: f"[hygiene] {name} in the recipe explains it" for reason, nam
 OPTIONS[Reason.BAD_CAPTION] = '[captions] in the recipe explains it, what is "quarantine" there'
 
 
-def checked(fingerprints: pa.Table, hygiene: Hygiene) -> pa.Table:
+def checked(fingerprints: pa.Table, hygiene: Hygiene, placeholders: Placeholders | None = None) -> pa.Table:
     """Fingerprints in which what fails a check has it as its fault, and so takes part in nothing.
 
     Parameters
@@ -48,6 +52,8 @@ def checked(fingerprints: pa.Table, hygiene: Hygiene) -> pa.Table:
         At least `COLUMNS`.
     hygiene : Hygiene
         The limits.
+    placeholders : Placeholders, optional
+        Those of `hygiene`, where they are at hand already.
 
     Returns
     -------
@@ -56,7 +62,7 @@ def checked(fingerprints: pa.Table, hygiene: Hygiene) -> pa.Table:
         What was not measured fails nothing.
     """
     fault, detail = fingerprints["fault"], fingerprints["fault_detail"]
-    for reason, fails, words in _checks(fingerprints, hygiene):
+    for reason, fails, words in _checks(fingerprints, hygiene, placeholders or Placeholders.of(hygiene)):
         fresh = pc.and_(pc.fill_null(fails, False), pc.is_null(fault))
         fault = pc.if_else(fresh, reason.value, fault)
         detail = pc.if_else(fresh, words, detail)
@@ -94,8 +100,13 @@ def with_captions(fingerprints: pa.Table, cleaned: pa.Table) -> pa.Table:
     return fingerprints
 
 
-def _checks(table: pa.Table, limits: Hygiene) -> Iterator[tuple[Reason, pa.ChunkedArray, pa.ChunkedArray]]:
+def _checks(
+    table: pa.Table, limits: Hygiene, placeholders: Placeholders
+) -> Iterator[tuple[Reason, pa.ChunkedArray, pa.ChunkedArray]]:
     """Reason, who fails, and what is said of each."""
+    if placeholders.wanted:  # first, for many are small, pale or flat as well, which says less
+        found = placeholders.find(table)
+        yield Reason.PLACEHOLDER, pa.chunked_array([found.mask]), pa.chunked_array([found.details])
     shorter = pc.min_element_wise(table["width"], table["height"])
     longer = pc.max_element_wise(table["width"], table["height"])
     aspect = pc.divide(pc.cast(longer, pa.float64()), pc.cast(shorter, pa.float64()))

@@ -13,7 +13,7 @@ from dedupkit.matching.gathered import gathering
 from dedupkit.matching.hamming import hamming_pairs
 from dedupkit.matching.radius import layout_of, max_hamming_bits
 from dedupkit.matching.turns import INVERSE, ORIENTATIONS, mirrored_distances
-from dedupkit.sample import FINGERPRINTS, PAIRS, Tier
+from dedupkit.sample import FINGERPRINTS, PAIRS, Tier, fixed_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -227,7 +227,7 @@ def _load_one(table: pa.Table, matching: Matching, layout: HashLayout) -> Finger
     table = table.filter(table["fault"].is_null())
     return Fingerprints(
         table["position"].to_numpy().astype(np.uint64),
-        _fixed_bytes(table["sha256"], 32).view(np.uint64).reshape(-1, 4),
+        fixed_bytes(table["sha256"], 32).view(np.uint64).reshape(-1, 4),
         _hashes(table, "", matching, layout),
         _hashes(table, "trimmed_", matching, layout),
         _descriptors(table),
@@ -244,7 +244,7 @@ def _descriptors(table: pa.Table) -> NDArray[np.float16]:
 def _hashes(table: pa.Table, prefix: str, matching: Matching, layout: HashLayout) -> Hashes:
     column = table[prefix + matching.hash]
     if matching.hash == "pdq":
-        codes = _fixed_bytes(column, layout.bits // 8)
+        codes = fixed_bytes(column, layout.bits // 8)
     else:
         codes = column.fill_null(0).to_numpy().astype(">u8").view(np.uint8).reshape(-1, 8)
     # A hash that a list brought along has neither: its quality is not known, and nothing speaks against it.
@@ -253,12 +253,6 @@ def _hashes(table: pa.Table, prefix: str, matching: Matching, layout: HashLayout
     present = column.is_valid().to_numpy()
     informative = present & (quality >= matching.min_pdq_quality) & (entropy >= matching.min_luminance_entropy)
     return Hashes(codes, present, informative, entropy.astype(np.float32))
-
-
-def _fixed_bytes(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
-    values = column.fill_null(b"\0" * width).combine_chunks().cast(pa.binary(width))
-    start, stop = values.offset * width, (values.offset + len(values)) * width
-    return np.frombuffer(values.buffers()[1] or b"", dtype=np.uint8)[start:stop].reshape(-1, width)
 
 
 def joined_hashes(parts: list[Hashes]) -> Hashes:

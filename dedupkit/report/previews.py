@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.hygiene.checks import OPTION
+from dedupkit.hygiene.placeholders import bits_of
 from dedupkit.sample import Reason
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _BEYOND: dict[Reason, Callable[[pa.Table], pa.ChunkedArray]] = {
     Reason.OVEREXPOSED: lambda seen: _number(seen["darkest"]),
     Reason.BLURRED: lambda seen: _number(seen["blur"]),
     Reason.ANIMATED: lambda seen: _number(seen["position"]),
+    Reason.PLACEHOLDER: lambda seen: pc.negate(_number(bits_of(seen["detail"]))),
 }
 
 
@@ -101,7 +103,8 @@ def choose_previews(removed: pa.Table, measured: pa.Table, max_pictures: int = 8
         found = pc.equal(removed["reason"], reason.value)
         rows = removed.select(["position", "key", "detail"]).filter(found)
         if rows.num_rows:
-            ordered = rows.append_column("beyond", _BEYOND[reason](measured.filter(found)))
+            seen = measured.filter(found).append_column("detail", rows["detail"])
+            ordered = rows.append_column("beyond", _BEYOND[reason](seen))
             shown = ordered.sort_by([("beyond", "ascending"), ("position", "ascending")]).slice(0, max_pictures)
             pictures = tuple(Preview(**row) for row in shown.drop_columns("beyond").to_pylist())
             groups.append(PreviewGroup(reason=reason, total=rows.num_rows, pictures=pictures))

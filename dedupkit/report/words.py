@@ -36,6 +36,7 @@ REASONS = {
     Reason.OVEREXPOSED: ("Overexposed", "nothing in it is dark"),
     Reason.BLURRED: ("Blurred", "no edges to speak of"),
     Reason.ANIMATED: ("Animated", "more than one frame, and the recipe wants none of those"),
+    Reason.PLACEHOLDER: ("Placeholder", 'stands for a picture that is missing: "image not found" and the like'),
     Reason.FACES: ("Faces", "shows somebody's face, and the recipe wants none of those"),
     Reason.DOCUMENT: ("Document", "a page of text, and the recipe wants none of those"),
     Reason.NSFW: ("NSFW", "nudity or sex, as far as a network can tell"),

@@ -34,7 +34,9 @@ NEAREST_FIRST: dict[Reason, list[dict[str, float]]] = {
     Reason.OVEREXPOSED: [{"darkest": 236}, {"darkest": 238}, {"darkest": 239}],
     Reason.BLURRED: [{"blur": 0.86}, {"blur": 0.9}, {"blur": 1.0}],
     Reason.ANIMATED: [{}, {}, {}],
+    Reason.PLACEHOLDER: [{}, {}, {}],
 }
+SAID = {Reason.PLACEHOLDER: ["looks like a, 31 of 256 bits differ", "looks like b, 4 of 256 bits differ", "is c"]}
 
 
 SENSITIVE = {Reason.FACES, Reason.DOCUMENT, Reason.NSFW, Reason.BAD_CAPTION}  # are never shown, or show nothing
@@ -43,7 +45,8 @@ SENSITIVE = {Reason.FACES, Reason.DOCUMENT, Reason.NSFW, Reason.BAD_CAPTION}  # 
 @pytest.mark.parametrize("reason", [each for each in OPTION if each not in SENSITIVE])
 def test_those_nearest_to_the_limit_are_shown_first(reason: Reason) -> None:
     order = (2, 0, 1) if reason is not Reason.ANIMATED else (0, 1, 2)  # where each stands in the set
-    rows = [decision(place, reason, key=f"{rank}") for rank, place in enumerate(order)]
+    said = SAID.get(reason, [""] * 3)
+    rows = [decision(place, reason, key=f"{rank}", detail=said[rank]) for rank, place in enumerate(order)]
     seen = [GOOD | {"position": place} | NEAREST_FIRST[reason][rank] for rank, place in enumerate(order)]
     decisions = pa.Table.from_pylist([*rows, decision(7)], schema=DECISIONS)
     measured = pa.Table.from_pylist([GOOD | {"position": 7}, *seen])
