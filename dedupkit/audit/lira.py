@@ -53,9 +53,7 @@ class Shadows:
                 f"{losses.shape} and {inside.shape}; give both for the same models and samples"
             )
         if not np.isfinite(losses).all():
-            raise UsageError(
-                "shadow losses must be finite, got some that are not; take the logarithm of errors above 0"
-            )
+            raise UsageError("shadow losses must be finite, got some that are not; take logarithms of errors above 0")
         object.__setattr__(self, "losses", losses)
         object.__setattr__(self, "inside", inside)
 
@@ -171,10 +169,16 @@ class CalibratedPoint:
     members: Share
     controls: Share
 
+    @property
+    def resolved(self) -> bool:
+        """Whether the shadows' controls are enough for this rate: one of them is no more than is allowed."""
+        return self.false_positive_rate * self.shadow_controls >= 1 - 1e-9
+
     def to_json(self) -> dict[str, Any]:
         """All of it, in names and numbers."""
         return {
             "false_positive_rate": self.false_positive_rate,
+            "resolved": self.resolved,
             "shadow_controls": self.shadow_controls,
             "threshold": self.threshold,
             "true_positive_rate": self.members.to_json(),

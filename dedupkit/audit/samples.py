@@ -62,6 +62,11 @@ class Samples:
         """A caption for each image, or None."""
         return tuple(self.captions or ())
 
+    def rows(self, chosen: NDArray[np.int64]) -> Samples:
+        """Some of them, by number."""
+        sizes = None if self.file_bytes is None else self.file_bytes[chosen]
+        return Samples(self.images[chosen], [self.prompts[row] for row in chosen], sizes)
+
     def flipped(self) -> Samples:
         """Each picture as in a mirror."""
         return Samples(np.ascontiguousarray(self.images[:, :, ::-1]), self.captions, self.file_bytes)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WARNS_AT = 0.01
 _SIDE = 4  # pixels that pictures are shrunk to, a side
+_BATCH = 64
 _LEAST = 5  # of either, for folds that hold some of both
 
 
@@ -112,30 +113,36 @@ def told_apart(
     if permutations < 1 / WARNS_AT - 1:
         raise UsageError(f"permutations must be {1 / WARNS_AT - 1:.0f} or more, got {permutations}; 199 are usual")
     rng = np.random.default_rng([seed, 1])
-    table = features(pooled(members, controls))
-    rows = [rng.permutation(len(members))[:most], len(members) + rng.permutation(len(controls))[:most]]
-    table = table[np.concatenate(rows)]
-    labels = np.arange(len(table)) < len(rows[0])
+    looked_at = [each.rows(rng.permutation(len(each))[:most]) for each in (members, controls)]
+    table = features(pooled(*looked_at))
+    labels = np.arange(len(table)) < len(looked_at[0])
     found = _curve(table, labels, folds, seed)
     shuffled = [_curve(table, rng.permutation(labels), folds, seed).auc for _ in range(permutations)]
     as_high = sum(each >= found.auc - 1e-12 for each in shuffled)
     p_value = (1 + as_high) / (1 + permutations)
-    return ToldApart(found.auc, found.auc_interval, p_value, permutations, len(rows[0]), len(rows[1]))
+    return ToldApart(found.auc, found.auc_interval, p_value, permutations, *map(len, looked_at))
 
 
 def features(samples: Samples) -> NDArray[np.float64]:
     """What is looked at of each sample, shape (n, features)."""
-    pixels = samples.images.astype(np.float32) / 255
-    small = _shrunk(pixels).reshape(len(pixels), -1)
-    spread = pixels.std(axis=(1, 2))
-    saturation = (pixels.max(axis=3) - pixels.min(axis=3)).mean(axis=(1, 2))
-    steps = [_step(pixels, axis) for axis in (1, 2)]
-    columns = [small, spread, saturation[:, None], np.log(np.stack(steps, axis=1) + 1e-3)]
+    starts = range(0, len(samples), _BATCH)
+    columns = [np.concatenate([_looks(samples.images[start : start + _BATCH]) for start in starts])]
     if samples.file_bytes is not None:
         columns.append(np.log(np.maximum(samples.file_bytes, 1))[:, None])
     if any(samples.prompts):
         columns.append(np.array([[len(told or ""), len((told or "").split())] for told in samples.prompts]))
-    return np.concatenate([each.astype(np.float64) for each in columns], axis=1)
+    return np.concatenate(columns, axis=1, dtype=np.float64)
+
+
+def _looks(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Small version, spread and saturation of the colours, steps between neighbours."""
+    pixels = images / 255
+    spread = pixels.std(axis=(1, 2))
+    saturation = (pixels.max(axis=3) - pixels.min(axis=3)).mean(axis=(1, 2))
+    steps = np.stack([_step(pixels, axis) for axis in (1, 2)], axis=1)
+    return np.concatenate(
+        [_shrunk(pixels).reshape(len(pixels), -1), spread, saturation[:, None], np.log(steps + 1e-3)], axis=1
+    )
 
 
 def _curve(table: NDArray[np.float64], labels: NDArray[np.bool_], folds: int, seed: int) -> Curve:
@@ -143,17 +150,18 @@ def _curve(table: NDArray[np.float64], labels: NDArray[np.bool_], folds: int, se
     return Curve(scores[labels], scores[~labels])
 
 
-def _shrunk(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _shrunk(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means over a grid of boxes."""
     for axis in (1, 2):
         edges = np.unique(np.linspace(0, pixels.shape[axis], _SIDE + 1).astype(int)[:-1])
         widths = np.diff([*edges, pixels.shape[axis]])
-        sums = np.add.reduceat(pixels, edges, axis=axis)
-        pixels = sums / np.expand_dims(widths, (0, *({1, 2} - {axis}), 3)).astype(np.float32)
+        shape = [-1 if each == axis else 1 for each in range(4)]
+        pixels = np.add.reduceat(pixels, edges, axis=axis) / widths.reshape(shape)
     return pixels
 
 
-def _step(pixels: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+def _step(pixels: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Mean step between neighbours along an axis; none where there is one pixel."""
     if pixels.shape[axis] < 2:
-        return np.zeros(len(pixels), np.float32)
-    return np.asarray(np.abs(np.diff(pixels, axis=axis)).mean(axis=(1, 2, 3)), np.float32)
+        return np.zeros(len(pixels))
+    return np.asarray(np.abs(np.diff(pixels, axis=axis)).mean(axis=(1, 2, 3)))
