@@ -95,7 +95,7 @@ class Queries:
         errors = [
             denoising_errors(
                 model,
-                model.encode(side.images),
+                side.encoded(model, self.batch),
                 side.prompts,
                 timesteps=self.visited(model),
                 draws=self.draws,

@@ -122,15 +122,13 @@ def membership(
 def _cheap_attacks(model: Denoiser, members: Samples, controls: Samples, options: MembershipOptions) -> list[Attack]:
     asked = {"SecMI": options.secmi, "PIA": options.pia, "PIAN": options.pian}
 
-    def scores(samples: Samples, how: SecMI | PIA) -> NDArray[np.float64]:
-        errors = how.errors(model, model.encode(samples.images), samples.prompts, options.batch)
-        return -np.log(np.maximum(errors, _LEAST_ERROR))
+    clean = [(each.encoded(model, options.batch), each.prompts) for each in (members, controls)]
 
-    return [
-        Attack(name, Curve(scores(members, how), scores(controls, how)), how.calls(model))
-        for name, how in asked.items()
-        if how is not None
-    ]
+    def curve(how: SecMI | PIA) -> Curve:
+        errors = (how.errors(model, *each, options.batch) for each in clean)
+        return Curve(*(-np.log(np.maximum(each, _LEAST_ERROR)) for each in errors))
+
+    return [Attack(name, curve(how), how.calls(model)) for name, how in asked.items() if how is not None]
 
 
 def _lira_attacks(

@@ -146,7 +146,8 @@ class Membership:
     def _of_the_sizes(self) -> list[str]:
         members, controls = len(self.strongest.curve.members), len(self.strongest.curve.controls)
         found = [
-            f"{controls} controls are too few for a false positive rate of {_percent(rate)}: {round(1 / rate)} are needed."
+            f"{controls} controls are too few for a false positive rate of {_percent(rate)}: {round(1 / rate)} are "
+            f"needed."
             for rate in self.rates
             if not self.strongest.curve.at(rate).resolved
         ]

@@ -67,6 +67,11 @@ class Samples:
         sizes = None if self.file_bytes is None else self.file_bytes[chosen]
         return Samples(self.images[chosen], [self.prompts[row] for row in chosen], sizes)
 
+    def encoded(self, model: Denoiser, batch: int) -> NDArray[np.float32]:
+        """The pictures in a model's space, some at once: shape (n, channels, height, width)."""
+        starts = range(0, len(self), batch)
+        return np.concatenate([model.encode(self.images[start : start + batch]) for start in starts])
+
     def flipped(self) -> Samples:
         """Each picture as in a mirror."""
         return Samples(np.ascontiguousarray(self.images[:, :, ::-1]), self.captions, self.file_bytes)
