@@ -55,6 +55,11 @@ class DatasetInference:
     weight: Mapping[str, float]
 
     @property
+    def found(self) -> bool:
+        """Whether the set was most likely trained on: p-value at most 0.01."""
+        return self.p_value <= SIGNIFICANT
+
+    @property
     def needed(self) -> int | None:
         """Samples in the set, with as many controls, that would show this AUC at p = 0.01 four times in five.
 
@@ -83,7 +88,7 @@ class DatasetInference:
         """The finding in a sentence."""
         low, high = self.auc_interval
         measured = f"p = {self.p_value:.2g}, AUC {self.auc:.2f}, {low:.2f} to {high:.2f}"
-        if self.p_value <= SIGNIFICANT:
+        if self.found:
             return (
                 f"as a set, these {self.suspects} samples were most likely trained on, if they and the "
                 f"{self.controls} controls are alike but for that ({measured})"
@@ -98,7 +103,7 @@ class DatasetInference:
             "on: both drawn from the same source, by a coin flip at best.",
             "It says nothing of any single sample, and not what share of the set was trained on.",
         ]
-        if self.p_value > SIGNIFICANT:
+        if not self.found:
             enough = f"; at the AUC seen, {self.needed} of each would be needed" if self.needed else ""
             found.append(
                 f"With {self.suspects} samples and {self.controls} controls an AUC of {self.detectable:.2f} would be "
@@ -110,6 +115,7 @@ class DatasetInference:
         """All of it, in names and numbers."""
         low, high = self.auc_interval
         return {
+            "found": self.found,
             "p_value": self.p_value,
             "auc": self.auc,
             "auc_low": low,

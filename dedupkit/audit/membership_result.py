@@ -95,7 +95,7 @@ class Membership:
     def answer(self) -> str:
         """The finding in a sentence."""
         significant = min(self.corrected.values()) <= SIGNIFICANT
-        what = self._told() if significant else self._not_told()
+        what = self._told() if significant else self._not_told() + self._all_the_same()
         if self.told_apart is not None and self.told_apart.warns:
             return f"{self.told_apart.answer}; {what}"
         return f"the model gives away who was in its training set: {what}" if significant else what
@@ -106,6 +106,11 @@ class Membership:
     def _not_told(self) -> str:
         none = "the attack does not tell" if len(self.attacks) == 1 else f"none of {len(self.attacks)} attacks tells"
         return f"{none} members from controls: {self._which()} has {self._measured()}"
+
+    def _all_the_same(self) -> str:
+        if self.whole_set is None or not self.whole_set.found:
+            return ""
+        return f"; all the same, their scores together tell the sets apart (p = {self.whole_set.p_value:.2g})"
 
     def _which(self) -> str:
         if len(self.attacks) == 1:

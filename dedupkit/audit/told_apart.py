@@ -32,7 +32,8 @@ class ToldApart:
     auc : float
         Chance that it ranks a member above a control, each judged by what the others taught, in [0, 1].
     interval : tuple of float
-        Of that, 95 %; the scores are treated as independent, which folds are not quite.
+        Of that, 95 %: DeLong's for independent scores, wider by as much as shuffled labels spread wider than such
+        scores would, for folds depend on each other.
     p_value : float
         How often it does as well when labels are dealt out at random; one-sided, exact.
     permutations : int
@@ -120,7 +121,7 @@ def told_apart(
     shuffled = [_curve(table, rng.permutation(labels), folds, seed).auc for _ in range(permutations)]
     as_high = sum(each >= found.auc - 1e-12 for each in shuffled)
     p_value = (1 + as_high) / (1 + permutations)
-    return ToldApart(found.auc, found.auc_interval, p_value, permutations, *map(len, looked_at))
+    return ToldApart(found.auc, _widened(found, shuffled), p_value, permutations, *map(len, looked_at))
 
 
 def features(samples: Samples) -> NDArray[np.float64]:
@@ -148,6 +149,21 @@ def _looks(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 def _curve(table: NDArray[np.float64], labels: NDArray[np.bool_], folds: int, seed: int) -> Curve:
     scores = held_out_scores(table, labels, folds, seed)
     return Curve(scores[labels], scores[~labels])
+
+
+def _widened(found: Curve, shuffled: list[float]) -> tuple[float, float]:
+    """The interval of an AUC, its distance to either bound stretched on the logit scale."""
+    n, m = len(found.members), len(found.controls)
+    stretch = max(1.0, float(np.std(shuffled)) / ((n + m + 1) / (12 * n * m)) ** 0.5)
+    centre, low, high = (_logit(each) for each in (found.auc, *found.auc_interval))
+    bounds = (centre + stretch * (bound - centre) for bound in (low, high))
+    wide_low, wide_high = (float(1 / (1 + np.exp(-each))) for each in bounds)
+    return wide_low, wide_high
+
+
+def _logit(share: float) -> float:
+    inside = min(max(share, 1e-9), 1 - 1e-9)
+    return float(np.log(inside / (1 - inside)))
 
 
 def _shrunk(pixels: NDArray[np.float64]) -> NDArray[np.float64]:

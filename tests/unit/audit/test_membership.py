@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,15 @@ def test_a_null_result_says_how_little_it_proves() -> None:
     assert "no single sample can have a p-value below 0.024" in said  # 1 / 41
     assert f"an AUC of up to {found.strongest.curve.auc_interval[1]:.2f}" in said
     assert "LiRA, which needs shadow models" in said
+
+
+def test_what_no_attack_but_the_whole_set_tells_is_said(sets: tuple[Samples, Samples]) -> None:
+    found = membership(FreshModel(), *sets, options=QUICK)
+    assert "tell the sets apart" not in found.answer
+    whole_set = found.whole_set
+    assert whole_set is not None
+    told = replace(found, whole_set=replace(whole_set, p_value=0.002))
+    assert told.answer == f"{found.answer}; all the same, their scores together tell the sets apart (p = 0.002)"
 
 
 def test_members_that_look_otherwise_are_warned_of_before_anything_else(images: np.ndarray) -> None:

@@ -21,6 +21,7 @@ def test_what_is_drawn_alike_gives_uniform_p_values_and_is_not_warned_of() -> No
     ]
     assert stats.kstest([each.p_value for each in found], "uniform").pvalue > 0.01
     assert sum(each.warns for each in found) <= 1
+    assert sum(each.interval[0] <= 0.5 <= each.interval[1] for each in found) >= 17
     assert not found[0].answer.startswith("members and controls can")
 
 
