@@ -45,6 +45,12 @@ def test_a_difference_is_found_and_said(what: str) -> None:
     assert found.to_json()["warns"] is True
 
 
+def test_sets_that_differ_in_everything_have_a_narrow_interval() -> None:
+    found = told_apart(Samples(pictures(60, 1, 60)), Samples(pictures(60, 2)), permutations=99)
+    assert found.auc == 1
+    assert found.interval == pytest.approx((0.05 ** (1 / 60), 1))
+
+
 def test_the_small_picture_is_made_of_the_means_of_boxes() -> None:
     images = pictures(3, 4)
     expected = images.reshape(3, 4, 2, 4, 2, 3).mean(axis=(2, 4)).reshape(3, -1) / 255
