@@ -1,4 +1,4 @@
-"""Encoded images in, pixels of a model's size out, cut the way that training cuts them; and how far images are apart."""
+"""Encoded images in, pixels of a model's size out, cut as training cuts them; and how far images are apart."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def distances(
         If they are not of one size, or smaller than the tiles.
     """
     if images.shape[1:] != others.shape[1:]:
-        raise UsageError(f"images must be of one size, got {images.shape[1:]} and {others.shape[1:]}; scale one of them")
+        raise UsageError(
+            f"images must be of one size, got {images.shape[1:]} and {others.shape[1:]}; scale one of them"
+        )
     height, width = images.shape[1:3]
     if not 1 <= tiles <= min(height, width):
         raise UsageError(f"tiles must be in [1, {min(height, width)}] for {height} x {width} pixels, got {tiles}")
