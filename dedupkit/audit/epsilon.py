@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dedupkit.audit.coins import Losses
+from dedupkit.audit.one_run import one_run_epsilon
 from dedupkit.audit.statistics import CONFIDENCE
 from dedupkit.errors import UsageError
 
@@ -18,103 +19,6 @@ if TYPE_CHECKING:
 
 _LEAST_GUESSES = 8
 _UNFAIR = 0.01  # p-value of the counts, below which coins are not taken for fair
-_GRID = 200
-_HALVINGS = 40
-
-
-def one_run_p_value(correct: int, guesses: int, epsilon: float, *, delta: float = 0.0, canaries: int = 0) -> float:
-    """Chance of as many correct guesses, or more, if the training were (epsilon, delta)-differentially private.
-
-    Each guess is right with a chance of e^eps / (1 + e^eps) at most, whatever came before, so the number of those that
-    are is bounded by a binomial distribution; delta adds ``2 * canaries * delta * max_i P[correct - i <= B < correct] /
-    i`` (theorem 5.2 and appendix D of the paper give it so).
-
-    Parameters
-    ----------
-    correct, guesses : int
-        ``0 <= correct <= guesses``.
-    epsilon : float
-        0 or more.
-    delta : float
-        In [0, 1].
-    canaries : int
-        Coins flipped, guessed about or not; `guesses` at the least.  Without delta it makes no difference.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-
-    Examples
-    --------
-    >>> one_run_p_value(3, 4, 0.0)  # of 4 fair coins 3 or 4
-    0.3125
-    """
-    from scipy.special import expit
-    from scipy.stats import binom
-
-    chance = float(expit(epsilon))
-    tail = float(binom.sf(correct - 1, guesses, chance))
-    if not delta or not correct:
-        return min(tail, 1.0)
-    steps = np.arange(1, correct + 1)
-    slack = float(((binom.sf(correct - steps - 1, guesses, chance) - tail) / steps).max())
-    return min(tail + 2 * max(canaries, guesses) * delta * slack, 1.0)
-
-
-def one_run_epsilon(
-    correct: int,
-    guesses: int,
-    *,
-    delta: float = 0.0,
-    canaries: int = 0,
-    confidence: float = CONFIDENCE,
-    records: int = 1,
-) -> float:
-    """The greatest epsilon that so many correct guesses rule out, with all smaller ones; 0 if they rule out none.
-
-    Parameters
-    ----------
-    correct, guesses, delta, canaries
-        See `one_run_p_value`.
-    confidence : float
-        Chance that the bound holds, in (0, 1).
-    records : int
-        Records that one coin decides of.  Training that is (eps, delta)-private for one record is
-        ``(g * eps, delta * (e^(g * eps) - 1) / (e^eps - 1))``-private for g; the bound is that of one.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> round(one_run_epsilon(100, 100), 2), round(one_run_epsilon(1000, 1000), 2), one_run_epsilon(50, 100)
-    (3.49, 5.81, 0.0)
-    """
-    from scipy.stats import beta
-
-    level = 1 - confidence
-    if not correct:
-        return 0.0
-    # without delta: Clopper and Pearson's lower bound for the chance of a right guess
-    chance = float(beta.ppf(level, correct, guesses - correct + 1))
-    without = max(0.0, float(np.log(chance / (1 - chance)))) / records if 0 < chance < 1 else 0.0
-    if not delta or not without:
-        return without
-
-    def ruled_out(epsilon: float) -> bool:
-        of_group = delta * float(np.exp(epsilon * np.arange(records)).sum())
-        p_value = one_run_p_value(correct, guesses, records * epsilon, delta=of_group, canaries=canaries)
-        return p_value <= level
-
-    # The first that is not ruled out: then the bound holds even if the p-value should not rise all the way.
-    high = next((each for each in np.linspace(0, without, _GRID).tolist() if not ruled_out(each)), without)
-    low = max(0.0, high - without / (_GRID - 1))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if ruled_out(middle) else (low, middle)
-    return low
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +134,7 @@ def epsilon_lower_bound(
     repetitions : int, optional
         Only canaries that stood, or would have stood, as often; all by default.
     guesses : int, optional
-        How many to make, fixed before the losses were seen.  By default all, a half, a quarter and so on down to 8 are
+        How many to make, fixed before the losses were seen; of pairs no more than there are.  By default all, a half, a quarter and so on down to 8 are
         tried, at a confidence corrected for their number (Bonferroni).
     confidence : float
         Chance that the bound holds, in (0, 1).
@@ -254,7 +158,7 @@ def epsilon_lower_bound(
         raise UsageError(f"repetitions must be one of {stand}, with planted canaries and controls, got {repetitions}")
     paired = manifest.assignment == "exact" or not _fair(found.planted[chosen])
     right = _pairs(found, chosen, seed) if paired else _ends(found, chosen)
-    tried = _numbers_of_guesses(len(right), guesses)
+    tried = _numbers_of_guesses(len(right), guesses, int(chosen.sum()))
     each = 1 - (1 - confidence) / len(tried)
     records = int(found.repetitions[chosen].max())
 
@@ -263,7 +167,7 @@ def epsilon_lower_bound(
         return one_run_epsilon(correct, number, delta=delta, canaries=len(right), confidence=each, records=of_coin)
 
     counts = [(number, int(right[:number].sum())) for number in tried]
-    best, correct = max(counts, key=lambda pair: bound(*pair, 1))
+    best, correct = max(counts, key=lambda pair: bound(pair[0], pair[1], 1))
     return EpsilonBound(
         epsilon=bound(best, correct, 1),
         per_record=bound(best, correct, records),
@@ -292,19 +196,19 @@ def _fair(planted: NDArray[np.bool_]) -> bool:
     return float(binomtest(int(planted.sum()), len(planted)).pvalue) >= _UNFAIR
 
 
-def _numbers_of_guesses(canaries: int, asked: int | None) -> tuple[int, ...]:
+def _numbers_of_guesses(coins: int, asked: int | None, canaries: int) -> tuple[int, ...]:
     if asked is not None:
         if not 1 <= asked <= canaries:
-            raise UsageError(f"guesses must be in [1, {canaries}], as there are so many coins, got {asked}")
-        return (asked,)
-    numbers = [canaries]
+            raise UsageError(f"guesses must be in [1, {canaries}], as there are so many canaries, got {asked}")
+        return (min(asked, coins),)
+    numbers = [coins]
     while numbers[-1] // 2 >= _LEAST_GUESSES:
         numbers.append(numbers[-1] // 2)
     return tuple(numbers)
 
 
 def _ends(losses: Losses, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether guesses are right, the surest first: in turn of the lowest that it is in, of the highest that it is out."""
+    """Whether guesses are right, the surest first: in turn that the lowest is in and that the highest is out."""
     places, planted = losses.within_kinds()[chosen], losses.planted[chosen]
     order = np.argsort(places, kind="stable")
     turns = np.empty(len(order), np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
 from dedupkit.audit.statistics import CONFIDENCE
@@ -36,8 +37,8 @@ def limits(found: Exposure) -> tuple[str, ...]:
     controls, least = len(found.curve.controls), 1 / (1 + int(found.standing.references.max()))
     said = [
         f"With {int(found.standing.references.max())} controls to compare with, the least p-value of one canary is "
-        f"{_number(least)} and the most exposure by rank {found.ceiling_bits:.1f} bits: a canary known by heart shows no "
-        "more.",
+        f"{_number(least)} and the most exposure by rank {found.ceiling_bits:.1f} bits; a canary known by heart "
+        "shows no more.",
         f"p-values of tests come from {found.shuffles:,} shuffles: the least is {_number(1 / (1 + found.shuffles))}.",
         _missed(found.by_repetitions),
         "It speaks of canaries, which are unlike all other pictures of the set and for that reason perhaps memorised "
@@ -109,12 +110,14 @@ def _often(count: int) -> str:
 
 def _p(cells: Sequence[Cell], *, worst: bool = False) -> str:
     """The corrected p-value: of findings the highest, of null results the lowest."""
-    values = [cell.corrected for cell in cells]
-    value, sign = (
-        (max(values), "=" if len(values) == 1 else "≤") if worst else (min(values), "=" if len(values) == 1 else "≥")
-    )
-    return f"p {sign} {_number(value)}"
+    values = sorted(cell.corrected for cell in cells)
+    if _number(values[0]) == _number(values[-1]):
+        return f"p = {_number(values[0])}"
+    return f"p ≤ {_number(values[-1], up=1)}" if worst else f"p ≥ {_number(values[0], up=-1)}"
 
 
-def _number(p: float) -> str:
-    return f"{p:.1g}" if p < 0.1 else f"{p:.2f}"
+def _number(p: float, up: int = 0) -> str:
+    """Two digits that count, rounded to the nearest, up or down."""
+    scale = 10 ** (1 - floor(log10(p)))
+    rounded = {0: round, 1: ceil, -1: floor}[up](round(p * scale, 6)) / scale
+    return f"{rounded:.2g}"
