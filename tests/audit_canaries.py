@@ -12,12 +12,13 @@ import pytest
 from dedupkit.canaries import make
 from dedupkit.canaries.making import coins
 from dedupkit.canaries.manifest import Canary, Manifest
-from dedupkit.recipe import Canaries
 from tests.conftest import draw_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from dedupkit.recipe import Canaries
 
 
 def light_manifest(

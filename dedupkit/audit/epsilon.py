@@ -134,8 +134,8 @@ def epsilon_lower_bound(
     repetitions : int, optional
         Only canaries that stood, or would have stood, as often; all by default.
     guesses : int, optional
-        How many to make, fixed before the losses were seen; of pairs no more than there are.  By default all, a half, a quarter and so on down to 8 are
-        tried, at a confidence corrected for their number (Bonferroni).
+        How many to make, fixed before the losses were seen; of pairs no more than there are.  By default all, a half, a
+        quarter and so on down to 8 are tried, at a confidence corrected for their number (Bonferroni).
     confidence : float
         Chance that the bound holds, in (0, 1).
     seed : int

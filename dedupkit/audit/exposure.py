@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,8 +85,6 @@ class Exposure:
         Planted against controls over all thresholds.
     trend : tuple of float, or None
         Spearman's correlation of repetitions and score, and its one-sided p-value; None where all stand equally often.
-    extrapolated : Extrapolated or None
-        Exposures by a skew normal distribution fitted to the controls; None with fewer than 20 controls.
     shuffles : int
         Of which p-values by shuffling are made.
     """
@@ -99,13 +98,20 @@ class Exposure:
     false_discovery: NDArray[np.float64] = field(repr=False)
     curve: Curve = field(repr=False)
     trend: tuple[float, float] | None
-    extrapolated: Extrapolated | None = field(repr=False)
     shuffles: int = SHUFFLES
 
     @property
     def ceiling_bits(self) -> float:
         """The most that exposure by rank can be with these controls."""
         return float(np.log2(self.standing.references.max()))
+
+    @cached_property
+    def extrapolated(self) -> Extrapolated | None:
+        """Exposures by a skew normal distribution fitted to the controls; None with fewer than 20 controls."""
+        references = -self.standing.control_scores
+        if len(references) < _FITTED or float(references.std()) <= 1e-9:
+            return None
+        return extrapolated_exposure(-self.standing.scores, references)
 
     @property
     def answer(self) -> str:
@@ -208,16 +214,8 @@ def exposure(losses: ArrayLike, manifest: Manifest, *, shuffles: int = SHUFFLES,
         false_discovery=np.asarray(false_discovery_control(placed.p_values), np.float64),
         curve=Curve(placed.scores, placed.control_scores),
         trend=trend(found, placed.scores, shuffles=shuffles, seed=seed),
-        extrapolated=_extrapolated(placed),
         shuffles=shuffles,
     )
-
-
-def _extrapolated(placed: Standing) -> Extrapolated | None:
-    references = -placed.control_scores
-    if len(references) < _FITTED or float(references.std()) <= 1e-9:
-        return None
-    return extrapolated_exposure(-placed.scores, references)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,5 +119,6 @@ def _p(cells: Sequence[Cell], *, worst: bool = False) -> str:
 def _number(p: float, up: int = 0) -> str:
     """Two digits that count, rounded to the nearest, up or down."""
     scale = 10 ** (1 - floor(log10(p)))
-    rounded = {0: round, 1: ceil, -1: floor}[up](round(p * scale, 6)) / scale
-    return f"{rounded:.2g}"
+    digits = round(p * scale, 6)
+    whole = ceil(digits) if up > 0 else floor(digits) if up < 0 else round(digits)
+    return f"{whole / scale:.2g}"

@@ -98,6 +98,6 @@ def test_what_are_no_images_is_refused(manifest: Manifest) -> None:
     with pytest.raises(UsageError, match="got none"):
         found_among(np.empty((0, 8, 8, 3), np.uint8), manifest)
     with pytest.raises(UsageError, match="must be uint8 of shape"):
-        found_among(np.zeros((1, 8, 8, 3)), manifest)  # type: ignore[arg-type]
+        found_among(np.zeros((1, 8, 8, 3)), manifest)
     with pytest.raises(UsageError, match=r"max_l2 must be in \(0, 1\]"):
         found_among(np.zeros((1, 8, 8, 3), np.uint8), manifest, max_l2=0)

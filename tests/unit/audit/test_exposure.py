@@ -85,7 +85,7 @@ def test_a_fresh_model_gives_uniform_p_values(manifest: Manifest) -> None:
 
 
 def test_false_alarms_of_the_verdict_stay_below_their_level() -> None:
-    alarms, rng, runs = 0, np.random.default_rng(1), 120
+    alarms, rng, runs = 0, np.random.default_rng(1), 100
     for seed in range(runs):
         light = light_manifest(halves(60, seed), kinds=("texture", "blob"), repetitions=(1, 4, 16))
         found = exposure(rng.normal(0, 1, 60), light, shuffles=199, seed=seed)
@@ -106,7 +106,8 @@ def test_exposure_is_that_of_a_hand_computation() -> None:
     assert found.standing.p_values == pytest.approx([1 / 4, 3 / 4, 3 / 4])
     assert found.corrected == pytest.approx([0.75, 1, 1])
     assert found.false_discovery == pytest.approx([0.75, 0.75, 0.75])
-    assert (found.overall.median, found.overall.above_all) == (pytest.approx(0), 1)
+    assert found.overall.median == pytest.approx(0)
+    assert found.overall.above_all == 1
     assert (found.overall.low, found.overall.high) == pytest.approx((np.log2(3 / 4), np.log2(3)))
     assert found.ceiling_bits == pytest.approx(np.log2(3))
     assert found.extrapolated is None
@@ -119,7 +120,7 @@ def test_the_interval_of_a_median_is_that_of_order_statistics_and_holds() -> Non
     rng, runs = np.random.default_rng(2), 400
     bounds = [median_interval(rng.exponential(1, 25), (0, 99)) for _ in range(runs)]
     held = np.mean([low <= np.log(2) <= high for low, high in bounds])
-    assert 0.93 <= held
+    assert held >= 0.93
 
 
 def test_what_a_null_result_leaves_open_is_said_in_numbers() -> None:

@@ -142,4 +142,4 @@ def test_bad_arguments_are_refused() -> None:
         ({"guesses": 50}, "guesses must be in"),
     ):
         with pytest.raises(UsageError, match=message):
-            epsilon_lower_bound(losses, manifest, **arguments)  # type: ignore[arg-type]
+            epsilon_lower_bound(losses, manifest, **arguments)
