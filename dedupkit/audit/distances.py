@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from dedupkit.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +95,53 @@ def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
     rows, columns = (np.linspace(0, side, min(TILES, side) + 1).astype(int).tolist() for side in (height, width))
     for top, bottom in pairwise(rows):
         yield from ((slice(top, bottom), slice(left, right)) for left, right in pairwise(columns))
+
+
+def distances(
+    images: NDArray[np.uint8], others: NDArray[np.uint8], tiles: int = TILES
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far images are from others, pixel by pixel, as a whole and in the tile that is farthest (arXiv 2301.13188).
+
+    The distance is the root of the mean squared difference of pixels in [0, 1], so it does not depend on the size.  The
+    farthest tile keeps pictures apart that share nothing but an even ground.
+
+    Parameters
+    ----------
+    images, others : ndarray of uint8, shape (n, height, width, 3) and (m, height, width, 3)
+        Of one size.
+    tiles : int
+        Tiles a side.
+
+    Returns
+    -------
+    whole, farthest : ndarray of float64, shape (n, m), in [0, 1]
+        Exact: sums of integers.  Takes n * m * height * width operations, and 24 bytes a pixel of either.
+
+    Raises
+    ------
+    UsageError
+        If they are not of one size, or smaller than the tiles.
+    """
+    if images.shape[1:] != others.shape[1:]:
+        raise UsageError(
+            f"images must be of one size, got {images.shape[1:]} and {others.shape[1:]}; scale one of them"
+        )
+    height, width = images.shape[1:3]
+    if not 1 <= tiles <= min(height, width):
+        raise UsageError(f"tiles must be in [1, {min(height, width)}] for {height} x {width} pixels, got {tiles}")
+    whole = np.zeros((len(images), len(others)))
+    farthest = np.zeros_like(whole)
+    for rows in np.array_split(np.arange(height), tiles):
+        for columns in np.array_split(np.arange(width), tiles):
+            here = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            squares = _squared(images[:, *here], others[:, *here])
+            whole += squares
+            farthest = np.maximum(farthest, squares / (len(rows) * len(columns) * 3))
+    return np.sqrt(whole / (height * width * 3)) / 255, np.sqrt(farthest) / 255
+
+
+def _squared(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums of squared differences of all pairs."""
+    a, b = (each.reshape(len(each), -1).astype(np.float64) for each in (one, other))
+    found: NDArray[np.float64] = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T
+    return found

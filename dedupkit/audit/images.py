@@ -1,4 +1,4 @@
-"""Pictures as a model sees them: decoded, brought to its size as text-to-image training does."""
+"""Encoded images in, pixels of a model's size out, cut as training cuts them."""
 
 from __future__ import annotations
 
@@ -6,51 +6,69 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dedupkit.fingerprints.decode import decode
-from dedupkit.sample import Fault
+from dedupkit.errors import RunError
+from dedupkit.fingerprints.decode import Decoded, decode
+from dedupkit.recipe import Limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
-    from dedupkit.recipe import Limits
 
+def fitted(data: bytes, size: tuple[int, int], limits: Limits | None = None) -> NDArray[np.uint8]:
+    """Decode an image and fit it to a model's size: scaled until it covers it, then cut at the centre.
 
-def fitted(data: bytes, size: tuple[int, int], limits: Limits | None = None) -> NDArray[np.uint8] | Fault:
-    """Decode an image and bring it to a size: the shorter side resized, the middle kept.
+    That is what training scripts do that take square images: the shorter side is scaled, bilinear and antialiased, and
+    what sticks out is cut off evenly.
 
     Parameters
     ----------
     data : bytes
         The encoded image.
     size : tuple of int
-        Height and width in pixels.
+        Height and width in pixels, as in `Denoiser.image_size`.
     limits : Limits, optional
-        Bytes and pixels that are refused before any decoding.
+        What is refused before it is decoded; by default that of a recipe.
 
     Returns
     -------
-    ndarray of uint8, shape (*size, 3), RGB, or Fault
-        An image that has the size already stays as it is.  Never raises for what the bytes hold.
-    """
-    from dedupkit.recipe import Limits
+    ndarray of uint8, shape (height, width, 3), RGB
+        Upright, transparency composited on white.
 
-    decoded = decode(data, limits or Limits(), min_side=max(size), colour=True)
-    if isinstance(decoded, Fault):
-        return decoded
-    pixels = decoded.colour if decoded.rgb is None else np.asarray(decoded.rgb)
-    return fitted_pixels(np.asarray(pixels, np.uint8), size)
+    Raises
+    ------
+    RunError
+        If it cannot be decoded, or is larger than the limits.
+
+    Examples
+    --------
+    >>> from dedupkit.mitigation.encoding import encoded
+    >>> data, _ = encoded(np.zeros((20, 30, 3), np.uint8), "png")
+    >>> fitted(data, (8, 8)).shape
+    (8, 8, 3)
+    """
+    decoded = decode(data, limits or Limits(), draft=False)
+    if not isinstance(decoded, Decoded) or decoded.rgb is None:
+        detail = "no pixels" if isinstance(decoded, Decoded) else decoded.detail
+        raise RunError(f"an image cannot be decoded: {detail}; leave it out, or raise the limits")
+    return covering(decoded.rgb, size)
 
 
 def fitted_pixels(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image of any size brought to a size: scaled until it covers it, the middle kept."""
-    import cv2
+    """The same of an image that is decoded, shape (height, width, 3); one that has the size stays as it is."""
+    from PIL import Image
+
+    return pixels if pixels.shape[:2] == size else covering(Image.fromarray(pixels), size)
+
+
+def covering(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture scaled until it covers a height and width, and cut at the centre."""
+    from PIL.Image import Resampling
 
     height, width = size
-    scale = max(height / pixels.shape[0], width / pixels.shape[1])
-    if scale != 1:
-        wanted = max(width, round(pixels.shape[1] * scale)), max(height, round(pixels.shape[0] * scale))
-        pixels = np.asarray(
-            cv2.resize(pixels, wanted, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
-        )
-    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    scale = max(height / image.height, width / image.width)
+    sides = max(width, int(image.width * scale + 1e-9)), max(height, int(image.height * scale + 1e-9))
+    if sides != image.size:
+        image = image.resize(sides, Resampling.BILINEAR)
+    left, top = round((sides[0] - width) / 2), round((sides[1] - height) / 2)
+    return np.asarray(image.convert("RGB").crop((left, top, left + width, top + height)), np.uint8)

@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from dedupkit.audit.distances import l2, nearest_rows, tiled_l2
 from dedupkit.audit.images import fitted, fitted_pixels
-from dedupkit.errors import UsageError
+from dedupkit.errors import RunError, UsageError
 from dedupkit.grouping.groups import components
 from dedupkit.journey import Journey
 from dedupkit.parts import Part, make_parts, read_table, table_name, write_table
 from dedupkit.recipe import Hygiene, Recipe
-from dedupkit.sample import ROW_BITS, Fault
+from dedupkit.sample import ROW_BITS
 from dedupkit.storage import digest
 
 if TYPE_CHECKING:
@@ -177,8 +177,7 @@ class TrainingSet:
             for row, sample in enumerate(self.journey.source.read(self.journey.shards[number])):
                 places = wanted.get(number << ROW_BITS | row)
                 if places and sample.image is not None:
-                    seen = fitted(sample.image, self.size, self.journey.recipe.limits)
-                    found[places] = 0 if isinstance(seen, Fault) else seen
+                    found[places] = fitted(sample.image, self.size, self.journey.recipe.limits)
         return found
 
     def nearest(self, images: NDArray[np.uint8]) -> Nearest:
@@ -297,6 +296,8 @@ def _write_small(
     """Small pictures of one shard: as the model sees them, and then made small."""
     rows: list[bytes | None] = []
     for sample in source.read(shard):
-        seen = fitted(sample.image, size, limits) if sample.image else None
-        rows.append(None if seen is None or isinstance(seen, Fault) else fitted_pixels(seen, small).tobytes())
+        try:
+            rows.append(fitted_pixels(fitted(sample.image or b"", size, limits), small).tobytes())
+        except RunError:  # fingerprints say why
+            rows.append(None)
     return write_table(pa.table({"pixels": pa.array(rows, pa.binary())}), handle)

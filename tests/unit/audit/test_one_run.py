@@ -1,0 +1,145 @@
+"""The one-run test against the published algorithm written out, hand computation, and mechanisms of known epsilon."""
+
+from __future__ import annotations
+
+from math import comb, exp, log
+
+import numpy as np
+import pytest
+
+from dedupkit.audit.epsilon import epsilon_lower_bound
+from dedupkit.audit.one_run import one_run_epsilon, one_run_p_value
+from dedupkit.errors import UsageError
+from tests.audit_canaries import halves, light_manifest
+
+
+def _by_definition(canaries: int, guesses: int, correct: int, epsilon: float, delta: float) -> float:
+    """Appendix D of arXiv 2305.08846, with binomial terms by hand."""
+    q = exp(epsilon) / (1 + exp(epsilon))
+    chances = [comb(guesses, each) * q**each * (1 - q) ** (guesses - each) for each in range(guesses + 1)]
+    slack = max((sum(chances[correct - i : correct]) / i for i in range(1, correct + 1)), default=0.0)
+    return min(1.0, sum(chances[correct:]) + 2 * canaries * delta * slack)
+
+
+@pytest.mark.parametrize(("guesses", "correct"), [(10, 10), (40, 31), (25, 0), (60, 44), (1, 1)])
+@pytest.mark.parametrize("epsilon", [0.0, 0.4, 2.5])
+@pytest.mark.parametrize("delta", [0.0, 1e-5, 1e-3])
+def test_the_p_value_is_that_of_the_papers_algorithm(guesses: int, correct: int, epsilon: float, delta: float) -> None:
+    found = one_run_p_value(correct, guesses, epsilon, delta=delta, canaries=80)
+    assert found == pytest.approx(_by_definition(80, guesses, correct, epsilon, delta), rel=1e-9)
+
+
+def test_all_guesses_right_give_the_ceilings_that_follow_by_hand() -> None:
+    for guesses, ceiling in ((100, 3.49), (1000, 5.81)):
+        chance = 0.05 ** (1 / guesses)  # the chance of a right guess that makes all of them right in 5 % of runs
+        assert one_run_epsilon(guesses, guesses) == pytest.approx(log(chance / (1 - chance)))
+        assert one_run_epsilon(guesses, guesses) == pytest.approx(ceiling, abs=0.005)
+
+
+@pytest.mark.parametrize("delta", [0.0, 1e-6, 1e-4])
+@pytest.mark.parametrize(("guesses", "correct"), [(100, 80), (50, 50), (200, 130)])
+def test_the_bound_is_where_the_p_value_crosses(guesses: int, correct: int, delta: float) -> None:
+    found = one_run_epsilon(correct, guesses, delta=delta, canaries=300)
+    assert found > 0
+    assert one_run_p_value(correct, guesses, found - 1e-4, delta=delta, canaries=300) < 0.05
+    assert one_run_p_value(correct, guesses, found + 1e-4, delta=delta, canaries=300) > 0.05
+    assert one_run_epsilon(correct, guesses) >= found
+
+
+def test_groups_divide_the_bound_and_weigh_delta() -> None:
+    assert one_run_epsilon(90, 100, records=4) == pytest.approx(one_run_epsilon(90, 100) / 4)
+    found = one_run_epsilon(90, 100, delta=1e-5, canaries=100, records=3)
+    of_group = 1e-5 * (exp(3 * found) - 1) / (exp(found) - 1)
+    assert one_run_p_value(90, 100, 3 * found, delta=of_group, canaries=100) == pytest.approx(0.05, rel=1e-3)
+
+
+def _responses(planted: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
+    """Randomised response: each coin is told rightly with a chance of e^eps / (1 + e^eps); low where it says "in"."""
+    told_rightly = rng.random(len(planted)) < exp(epsilon) / (1 + exp(epsilon))
+    return np.where(told_rightly, ~planted, planted) + rng.random(len(planted)) / 10
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("guesses", [None, 40])
+def test_the_bound_holds_for_independent_coins_of_known_epsilon(epsilon: float, guesses: int | None) -> None:
+    rng, held, runs, bounds = np.random.default_rng(5), 0, 250, []
+    for _ in range(runs):
+        planted = rng.random(60) < 0.5
+        manifest = light_manifest(planted.tolist(), assignment="independent", kinds=("texture", "blob"))
+        found = epsilon_lower_bound(_responses(planted, epsilon, rng), manifest, guesses=guesses)
+        held += found.epsilon <= epsilon
+        bounds.append(found.epsilon)
+    assert held / runs >= 0.95 - 2 * (0.05 * 0.95 / runs) ** 0.5
+    assert np.median(bounds) > epsilon * 0.2 or not epsilon
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1.5])
+def test_the_bound_holds_for_exact_halves_by_pairs(epsilon: float) -> None:
+    rng, held, runs, bounds = np.random.default_rng(6), 0, 250, []
+    for run in range(runs):
+        planted = np.array(halves(80, run))
+        manifest = light_manifest(planted.tolist(), repetitions=(1, 2))
+        found = epsilon_lower_bound(_responses(planted, epsilon, rng), manifest, seed=run)
+        assert found.paired
+        held += found.epsilon <= epsilon
+        bounds.append(found.epsilon)
+    assert held / runs >= 0.95 - 2 * (0.05 * 0.95 / runs) ** 0.5
+    assert np.median(bounds) > epsilon * 0.2 or not epsilon
+
+
+def test_exact_halves_would_break_the_plain_test() -> None:
+    """Why pairs: a mechanism that tells all coins but one tells the last as well."""
+    planted = np.array(halves(40, 1))
+    manifest = light_manifest(planted.tolist())
+    found = epsilon_lower_bound((~planted).astype(float), manifest, guesses=20)
+    assert (found.correct, found.guesses, found.canaries) == (20, 20, 20)
+    assert found.epsilon == pytest.approx(one_run_epsilon(20, 20) / 2)
+    assert "half of what it would be" in " ".join(found.limits)
+
+
+def test_counts_that_no_fair_coins_give_are_taken_in_pairs() -> None:
+    planted = np.random.default_rng(8).permutation(np.arange(60) < 50)
+    losses = np.zeros(60)  # nothing is told: guessing "in" throughout would be right 50 times of 60
+    found = epsilon_lower_bound(losses, light_manifest(planted.tolist(), assignment="independent"))
+    assert found.paired
+    assert found.canaries == 10
+    assert found.epsilon == 0
+
+
+def test_canaries_that_stand_several_times_bound_groups() -> None:
+    planted = np.array(halves(120, 2))
+    manifest = light_manifest(planted.tolist(), repetitions=(1, 4), assignment="independent")
+    losses = (~planted).astype(float)
+    every, single = (epsilon_lower_bound(losses, manifest, repetitions=each, guesses=40) for each in (None, 1))
+    assert (every.records, single.records) == (4, 1)
+    assert every.per_record == pytest.approx(every.epsilon / 4)
+    assert single.per_record == single.epsilon
+    assert "for each copy" in every.answer
+    assert "for a group" in " ".join(every.limits)
+
+
+def test_the_answer_says_what_guesses_say() -> None:
+    planted = np.array(halves(100, 3))
+    manifest = light_manifest(planted.tolist(), assignment="independent")
+    found = epsilon_lower_bound((~planted).astype(float), manifest, guesses=100)
+    assert found.answer == (
+        "With 95 % confidence training was not differentially private with any epsilon below 3.49 (delta = 0): of 100 "
+        "guesses whether a canary stood in the set 100 were right."
+    )
+    nothing = epsilon_lower_bound(np.random.default_rng(7).random(100), manifest, guesses=100)
+    assert nothing.answer.startswith("No epsilon is ruled out: of 100 guesses")
+    assert "below 3.49" in nothing.answer
+    assert nothing.to_json()["epsilon"] == 0
+
+
+def test_bad_arguments_are_refused() -> None:
+    manifest = light_manifest(halves(20, 4), repetitions=(1, 2))
+    losses = np.zeros(20)
+    for arguments, message in (
+        ({"delta": 1.0}, "delta must be"),
+        ({"confidence": 1.0}, "confidence must be"),
+        ({"repetitions": 3}, "repetitions must be one of 1, 2"),
+        ({"guesses": 50}, "guesses must be in"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            epsilon_lower_bound(losses, manifest, **arguments)
