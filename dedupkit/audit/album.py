@@ -51,10 +51,14 @@ class Budget:
                 raise UsageError(f"the budget's {name} must be more than 0, got {value}; leave it out for no limit")
 
     @property
+    def over(self) -> bool:
+        """Whether its time has ended."""
+        return self.seconds is not None and time.monotonic() - self._begun >= self.seconds
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more may be drawn."""
-        spent = self.generations is not None and self.drawn >= self.generations
-        return spent or (self.seconds is not None and time.monotonic() - self._begun >= self.seconds)
+        return self.over or (self.generations is not None and self.drawn >= self.generations)
 
     def left(self, wanted: int) -> int:
         """How many of some images may be drawn."""

@@ -42,18 +42,6 @@ def tiled_l2(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(np.max(found, axis=0))
 
 
-def tiled_l2_matrix(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """`tiled_l2` of each image with each, shape (n, n); 8 bytes a pair, and the work of 16 matrix products."""
-    worst = np.zeros((len(images), len(images)))
-    for rows, columns in _tiles(images.shape[1], images.shape[2]):
-        tile = images[:, rows, columns].reshape(len(images), -1) / 255.0
-        square = np.einsum("ij,ij->i", tile, tile)
-        apart = square[:, None] + square[None] - 2 * tile @ tile.T
-        np.maximum(worst, np.sqrt(apart.clip(0) / tile.shape[1]), out=worst)
-    np.fill_diagonal(worst, 0)
-    return worst
-
-
 def nearest_rows(
     queries: NDArray[np.float32], rows: NDArray[np.generic], k: int, *, by_cosine: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

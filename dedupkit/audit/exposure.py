@@ -77,6 +77,8 @@ class Exposure:
         By how often they stand, by kind, and by both; ascending.
     standing : Standing
         Rank, exposure and p-value of each planted canary, in the manifest's order.
+    repetitions : ndarray of int64, shape (planted,)
+        How often each stands in the set.
     corrected, false_discovery : ndarray of float64, shape (planted,)
         Their p-values corrected for their number: after Holm, by which there is not one false alarm in 95 % of audits,
         and after Benjamini and Hochberg, by which 5 % of the alarms are false (that p-values share their controls does
@@ -94,6 +96,7 @@ class Exposure:
     by_kind: tuple[Cell, ...]
     cells: tuple[Cell, ...]
     standing: Standing = field(repr=False)
+    repetitions: NDArray[np.int64] = field(repr=False)
     corrected: NDArray[np.float64] = field(repr=False)
     false_discovery: NDArray[np.float64] = field(repr=False)
     curve: Curve = field(repr=False)
@@ -112,6 +115,14 @@ class Exposure:
         if len(references) < _FITTED or float(references.std()) <= 1e-9:
             return None
         return extrapolated_exposure(-self.standing.scores, references)
+
+    @property
+    def by_times(self) -> dict[int, list[float]]:
+        """Exposure in bits of each planted canary, by how often it stands in the set, in the manifest's order."""
+        found: dict[int, list[float]] = {each: [] for each in np.unique(self.repetitions).tolist()}
+        for times, bits in zip(self.repetitions.tolist(), self.standing.exposures.tolist(), strict=True):
+            found[times].append(bits)
+        return found
 
     @property
     def answer(self) -> str:
@@ -210,6 +221,7 @@ def exposure(losses: ArrayLike, manifest: Manifest, *, shuffles: int = SHUFFLES,
         by_kind=tables.table([(kind, None) for kind in kinds]),
         cells=tables.table([(kind, each) for kind in kinds for each in times]),
         standing=placed,
+        repetitions=found.repetitions[found.planted],
         corrected=holm(placed.p_values),
         false_discovery=np.asarray(false_discovery_control(placed.p_values), np.float64),
         curve=Curve(placed.scores, placed.control_scores),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dedupkit.audit.cliques import largest_clique
-from dedupkit.audit.distances import nearest_rows, tiled_l2, tiled_l2_matrix
+from dedupkit.audit.distances import distances, nearest_rows, tiled_l2
 from dedupkit.audit.extracted import Asked, Extracted, Extraction
 from dedupkit.audit.images import fitted_pixels
 from dedupkit.audit.model import Denoiser, Generator, require
@@ -221,7 +221,7 @@ def _judged_caption(
     images: NDArray[np.uint8], row: int, training: TrainingSet, options: ExtractionOptions
 ) -> tuple[Asked, list[Extracted]]:
     """What the images of one caption say: how alike they are, and which training image they are."""
-    clique = largest_clique(tiled_l2_matrix(images), options.max_l2)
+    clique = largest_clique(distances(images, images)[1], options.max_l2)
     near = training.nearest(images)
     hits = _best_of_each(images, near, near.tiled_l2 <= options.max_l2, training, options)
     alike = len(clique.members) >= options.min_clique

@@ -52,7 +52,9 @@ def extraction_figure(by_repetitions: Sequence[tuple[int, int, Share]]) -> bytes
         gaps = np.abs(np.stack([values - bounds[:, 0], bounds[:, 1] - values]))
         axes.errorbar(place, values, yerr=gaps, fmt="o-", color=_GREEN, ecolor=_QUIET, capsize=3, lw=1.2, ms=5)
         names = [str(low) if low == high else f"{low}-{high}" for low, high, _ in by_repetitions]
-        axes.set_xticks(place, [f"{name}\n({share.trials})" for name, (_, _, share) in zip(names, by_repetitions, strict=True)])
+        axes.set_xticks(
+            place, [f"{name}\n({share.trials})" for name, (_, _, share) in zip(names, by_repetitions, strict=True)]
+        )
         axes.set_xlabel("times in the set (pictures)")
         axes.set_ylabel("share that came out")
         axes.set_ylim(-0.03, 1.03)
@@ -79,7 +81,9 @@ def roc_figure(curves: Mapping[str, Curve]) -> bytes:
         for number, (name, curve) in enumerate(curves.items()):
             false, true = (each.clip(least) for each in curve.points)
             label = f"{name}, AUC {curve.auc:.2f}"
-            axes.step(false, true, where="post", color=_COLOURS[number % len(_COLOURS)], lw=1.8 - number / 5, label=label)
+            axes.step(
+                false, true, where="post", color=_COLOURS[number % len(_COLOURS)], lw=1.8 - number / 5, label=label
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(least, 1)

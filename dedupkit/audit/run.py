@@ -5,26 +5,44 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import dataclass, field
+import tempfile
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dedupkit.audit.adapters.generations import Generations
 from dedupkit.audit.album import Album, Budget
+from dedupkit.audit.canary_findings import ask_about_canaries, look_for_canaries
 from dedupkit.audit.extraction import ExtractionOptions, extraction, judge_generations
+from dedupkit.audit.images import fitted, fitted_pixels
 from dedupkit.audit.inpainting import InpaintingOptions, inpainting
 from dedupkit.audit.membership import MembershipOptions, membership
 from dedupkit.audit.model import Denoiser, Generator, Inpainter, can
 from dedupkit.audit.report import Audit
 from dedupkit.audit.samples import Samples
 from dedupkit.audit.training_set import TrainingSet
+from dedupkit.canaries.checking import open_output
+from dedupkit.canaries.commitment import commitment_of
+from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
+from dedupkit.options import resolve_recipe
+from dedupkit.outfolder import alone_in
+from dedupkit.sources.listing import public
+from dedupkit.storage import Folder, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from dedupkit.audit.canary_findings import CanaryFindings
+    from dedupkit.audit.extracted import Extraction
+    from dedupkit.audit.inpainting import Inpainting
+    from dedupkit.audit.membership_result import Membership
     from dedupkit.canaries.manifest import Manifest
     from dedupkit.engines import Engine
     from dedupkit.parts import Observer
@@ -33,6 +51,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("dedupkit")
 
 ATTACKS = ("extraction", "inpainting", "membership", "exposure")
+_MARK = ".dedupkit/audit.json"
 _CHEAP_FIRST = ("exposure", "membership", "inpainting", "extraction")
 
 
@@ -48,6 +67,8 @@ class AuditOptions:
         Training images, and as many controls, that membership is asked of.
     inpainted : int
         The same for inpainting, which costs far more.
+    canary_images : int
+        Images drawn of each canary's caption, planted or not.
     extraction, inpainting, membership
         The options of each attack.
     show_canaries : bool
@@ -59,6 +80,7 @@ class AuditOptions:
     attacks: tuple[str, ...] = ATTACKS
     samples: int = 500
     inpainted: int = 20
+    canary_images: int = 2
     extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
     inpainting: InpaintingOptions = field(default_factory=InpaintingOptions)
     membership: MembershipOptions = field(default_factory=MembershipOptions)
@@ -128,20 +150,218 @@ def audit(
     UsageError
         Of a model, set, manifest or option that cannot be.
     """
+    from dedupkit.audit.adapters import open_model
+
     options, budget = options or AuditOptions(), budget or Budget()
-    asking = _Asking.of(model, data, canaries, passphrase, controls, options, budget, recipe, progress, opening)
+    manifest = None if canaries is None else _manifest(canaries, passphrase)
+    opened = open_model(model, **opening)
     with _work_folder(out) as work:
-        found, skipped = asking.ask(work, engine, workers)
-    result = Audit(
-        model=str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__,
-        data=str(data) if isinstance(data, (str, os.PathLike)) else type(data).__name__,
-        findings={name: found[name] for name in ATTACKS if name in found},
-        skipped={name: skipped[name] for name in ATTACKS if name in skipped},
-        asked=_asked(options, budget, opening),
-        commitment=asking.commitment,
-        show_canaries=options.show_canaries,
-        about_canaries=asking.manifest is not None and controls is None,
-    )
-    if out is not None:
-        result.write(out)
+        asking = _Asking(
+            model=opened,
+            data=data,
+            controls=controls,
+            manifest=manifest,
+            options=options,
+            budget=budget,
+            recipe=resolve_recipe(recipe) if recipe is not None else None,
+            work=work,
+            engine=engine or LocalEngine(workers),
+            observe=progress or _silent,
+        )
+        findings, skipped = asking.ask()
+        result = Audit(
+            model=_named(model),
+            data=_named(data),
+            findings={name: findings[name] for name in ATTACKS if name in findings},
+            skipped={name: skipped[name] for name in ATTACKS if name in skipped},
+            asked=_asked(options, budget, opening),
+            commitment=None if manifest is None else commitment_of(manifest),
+            show_canaries=options.show_canaries,
+            about_canaries=controls is None,
+        )
+        if out is not None:
+            result.write(out)
     return result
+
+
+@dataclass
+class _Asking:
+    """One audit under way."""
+
+    model: Any
+    data: Any
+    controls: Any
+    manifest: Manifest | None
+    options: AuditOptions
+    budget: Budget
+    recipe: Recipe | None
+    work: Folder
+    engine: Engine
+    observe: Observer
+
+    def ask(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """What each attack found, and why the others were not made."""
+        findings: dict[str, Any] = {}
+        skipped: dict[str, str] = {}
+        for name in _CHEAP_FIRST:
+            why = self._why_not(name)
+            if why is None:
+                findings[name] = getattr(self, f"_{name}")()
+            else:
+                skipped[name] = why
+                _log.info("%s is not asked: %s", name, why)
+        return findings, skipped
+
+    def _why_not(self, name: str) -> str | None:
+        """Why an attack cannot be made; None if it can."""
+        if name not in self.options.attacks:
+            return "it was left out of attacks"
+        if self.budget.over:
+            return "the time of the budget ended"
+        if name == "exposure":
+            if self.manifest is None:
+                return "no manifest of canaries was given; canaries have to be planted before training"
+            return None if self._draws or can(self.model, Denoiser) else "the model neither draws nor tells its error"
+        if name == "extraction":
+            return None if self._draws else "the model cannot draw images"
+        if self.controls is None and self.manifest is None:
+            return "there are no images that the model never saw: give controls, or the manifest of canaries"
+        if name == "membership":
+            return None if can(self.model, Denoiser) else "the model cannot be asked for its noise"
+        return None if can(self.model, Denoiser) or can(self.model, Inpainter) else "the model cannot fill in images"
+
+    @property
+    def _draws(self) -> bool:
+        return isinstance(self.model, Generations) or can(self.model, Generator)
+
+    def _exposure(self) -> CanaryFindings:
+        manifest = self.manifest
+        if manifest is None:
+            raise UsageError("canaries cannot be asked about without their manifest; give canaries")
+        if isinstance(self.model, Generations):
+            return look_for_canaries(self._batches(), manifest, seed=self.options.seed)
+        return ask_about_canaries(
+            self._album, manifest, images=self.options.canary_images, seed=self.options.seed
+        )
+
+    def _membership(self) -> Membership:
+        members, controls = self._sides(self.options.samples)
+        return membership(self.model, members, controls, options=self.options.membership)
+
+    def _inpainting(self) -> Inpainting:
+        members, controls = self._sides(self.options.inpainted)
+        return inpainting(
+            self.model,
+            members.images,
+            controls.images,
+            captions=members.prompts,
+            control_captions=controls.prompts,
+            options=self.options.inpainting,
+            observe=self.observe,
+        )
+
+    def _extraction(self) -> Extraction:
+        controls = None if self.controls is None else self._controls.images
+        if isinstance(self.model, Generations):
+            return judge_generations(self._batches(), self._training, self.options.extraction, controls=controls)
+        return extraction(self._album, self._training, self.options.extraction, controls=controls)
+
+    def _batches(self) -> Iterator[NDArray[np.uint8]]:
+        return (fitted_batch(batch.images, self._size) for batch in self.model.batches())
+
+    def _sides(self, count: int) -> tuple[Samples, Samples]:
+        """Members and controls that are alike in all but training, as many of both as there are."""
+        if self.controls is None and self.manifest is not None:
+            return tuple(self._canaries(self.manifest, planted, count) for planted in (True, False))  # type: ignore[return-value]
+        rng = np.random.default_rng([self.options.seed, 7])
+        pictures = self._training.pictures
+        rows = np.sort(rng.permutation(pictures)[:count])
+        captions = [self._training.captions[row] for row in rows]
+        members = Samples(self._training.images(rows), captions)
+        controls = self._controls
+        return members, controls.rows(np.sort(rng.permutation(len(controls))[:count]))
+
+    def _canaries(self, manifest: Manifest, planted: bool, count: int) -> Samples:
+        chosen = (manifest.planted if planted else manifest.controls)[:count]
+        return Samples(
+            np.stack([fitted(each.data, self._size) for each in chosen]), [each.caption for each in chosen]
+        )
+
+    @cached_property
+    def _album(self) -> Album:
+        identity = str(getattr(self.model, "identity", ""))
+        stage = Stage(self.work.below("drawn"), self.work.below("receipts").below("drawn")) if identity else None
+        return Album(self.model, self.budget, stage, identity, self.observe)
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        if can(self.model, Denoiser):
+            return tuple(self.model.image_size)
+        if isinstance(self.model, Generations):
+            return next(self.model.batches()).images.shape[1:3]
+        (image,) = next(self._album.parts("size", [None], [0]))
+        return image.shape[:2]
+
+    @cached_property
+    def _training(self) -> TrainingSet:
+        without = () if self.manifest is None else {each.sha256 for each in self.manifest.canaries}
+        return TrainingSet.open(
+            open_output(self.data), self._size, self.work.below("training"), self.engine, self.observe,
+            recipe=self.recipe, without=without,
+        )  # fmt: skip
+
+    @cached_property
+    def _controls(self) -> Samples:
+        """At most so many controls as membership takes, drawn by chance out of all."""
+        controls = TrainingSet.open(
+            open_output(self.controls), self._size, self.work.below("controls"), self.engine, self.observe,
+            recipe=self.recipe,
+        )  # fmt: skip
+        rng = np.random.default_rng([self.options.seed, 8])
+        rows = np.sort(rng.permutation(controls.pictures)[: self.options.samples])
+        return Samples(controls.images(rows), [controls.captions[row] for row in rows])
+
+
+def fitted_batch(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Images of any one size, brought to another."""
+    return np.stack([fitted_pixels(each, size) for each in images])
+
+
+@contextmanager
+def _work_folder(out: str | os.PathLike[str] | None) -> Iterator[Folder]:
+    """Where tables and drawn images lie: below `out`, so that a later run goes on from there, or for this run alone."""
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
+            yield Folder(scratch, durable=False)
+        return
+    path = Path(out).resolve()
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{out} is a file; name a folder for the audit")
+    folder = Folder(str(path))
+    names = [name for name in folder.names() if name not in ("audit.html", "audit.json", ".dedupkit")]
+    if names and not folder.exists(_MARK):
+        raise UsageError(f"{out} holds files that dedupkit did not write ({names[0]}); name an empty or new folder")
+    with alone_in(folder):
+        folder.write_json(_MARK, {"written_by": "dedupkit audit"})
+        yield folder.below(".dedupkit")
+
+
+def _manifest(path: str | os.PathLike[str], passphrase: str | None) -> Manifest:
+    from dedupkit.canaries.manifest import read_manifest
+
+    return read_manifest(path, passphrase=passphrase)
+
+
+def _named(what: Any) -> str:
+    return public(os.fspath(what)) if isinstance(what, (str, os.PathLike)) else type(what).__name__
+
+
+def _asked(options: AuditOptions, budget: Budget, opening: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as plain values."""
+    asked = json.loads(json.dumps(asdict(options), default=str))
+    budgeted = {"generations": budget.generations, "seconds": budget.seconds, "drawn": budget.drawn}
+    return {**asked, "budget": budgeted, "model": {name: str(value) for name, value in opening.items()}}
+
+
+def _silent(progress: object) -> None:
+    """Nobody is told."""

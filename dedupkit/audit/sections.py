@@ -13,10 +13,10 @@ from PIL import Image
 from dedupkit.audit.plots import errors_figure, exposure_figure, extraction_figure, roc_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
+    from dedupkit.audit.canary_findings import CanaryFindings
+    from dedupkit.audit.exposure import Cell
     from dedupkit.audit.extracted import Extraction
     from dedupkit.audit.inpainting import Inpainting, Rebuilt
     from dedupkit.audit.membership_result import Membership
@@ -76,9 +76,14 @@ class Section:
     pictures: tuple[Strip, ...] = ()
 
 
-def section(name: str, found: Any) -> Section:
-    """The section of one attack's result."""
+def section(name: str, found: Any, *, hide_pictures: bool = False) -> Section:
+    """The section of one attack's result; with `hide_pictures` without those of members and controls.
+
+    Extraction never shows canaries: it is asked about a training set without them.
+    """
     tables, figures, pictures = _PARTS[name](found)
+    if hide_pictures and name == "inpainting":
+        pictures = ()
     return Section(TITLES[name], QUESTIONS[name], found.answer, tuple(found.limits), tables, figures, pictures)
 
 
@@ -138,12 +143,41 @@ def _membership(found: Membership) -> Parts:
     return (Table(heads, tuple(rows)),), (_figure(roc_figure(curves), words),), ()
 
 
-def _exposure(found: Any) -> Parts:
-    by_repetitions: dict[int, list[float]] = {}
-    rows = found.to_json()
-    for cell in rows["by_repetitions"]:
-        by_repetitions[int(cell["repetitions"])] = []
-    return (), (), ()
+def _exposure(found: CanaryFindings) -> Parts:
+    tables, figures = [], []
+    if found.exposure is not None:
+        cells = found.exposure.by_repetitions
+        tables.append(_cells("Times in the set", [str(cell.repetitions) for cell in cells], cells))
+        kinds = found.exposure.by_kind
+        tables.append(_cells("Kind", [str(cell.kind) for cell in kinds], kinds))
+        by_repetitions = found.exposure.by_times
+        words = "Exposure of each planted canary by how often it stands; the dotted line is the most there can be"
+        figures.append(_figure(exposure_figure(by_repetitions, found.exposure.ceiling_bits), words))
+        curve = roc_figure({"planted against controls": found.exposure.curve})
+        figures.append(_figure(curve, "True against false positive rate of the loss alone, on log axes"))
+    if found.search is not None:
+        shares = found.search.by_repetitions.items()
+        rows = [(str(times), *_counts(share)) for times, share in shares]
+        rows.append(("controls", *_counts(found.search.false_hits)))
+        tables.append(Table(("Times in the set", "came out", "of", "share", "95 % interval"), tuple(rows)))
+    if found.epsilon is not None:
+        bound = found.epsilon
+        row = (f"{bound.epsilon:.2f}", f"{bound.per_record:.3g}", f"{bound.correct} of {bound.guesses}", f"{bound.most:.2f}")
+        heads = ("Privacy audit in one run", "epsilon is at least", "for one record", "right guesses", "at most could be")
+        tables.append(Table(heads, ((f"delta = {bound.delta:g}", *row),)))
+    return tuple(tables), tuple(figures), ()
+
+
+def _cells(head: str, names: list[str], cells: tuple[Cell, ...]) -> Table:
+    heads = (head, "planted", "controls", "above all controls", "median bits", "95 % interval", "p", "corrected")
+    rows = [
+        (
+            name, f"{cell.planted:,}", f"{cell.controls:,}", f"{cell.above_all:,}", f"{cell.median:.1f}",
+            f"{cell.low:.1f} to {cell.high:.1f}", f"{cell.p_value:.2g}", f"{cell.corrected:.2g}",
+        )
+        for name, cell in zip(names, cells, strict=True)
+    ]  # fmt: skip
+    return Table(heads, tuple(rows))
 
 
 _PARTS = {"extraction": _extraction, "inpainting": _inpainting, "membership": _membership, "exposure": _exposure}
@@ -151,7 +185,12 @@ _PARTS = {"extraction": _extraction, "inpainting": _inpainting, "membership": _m
 
 def _counts(share: Share) -> tuple[str, str, str, str]:
     low, high = share.interval
-    return f"{share.successes:,}", f"{share.trials:,}", f"{100 * share.value:.1f} %", f"{100 * low:.1f} to {100 * high:.1f} %"
+    return (
+        f"{share.successes:,}",
+        f"{share.trials:,}",
+        f"{100 * share.value:.1f} %",
+        f"{100 * low:.1f} to {100 * high:.1f} %",
+    )
 
 
 def _range(low: int, high: int) -> str:
