@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,10 +12,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHARACTERS = string.ascii_lowercase + string.digits + ".,!'-"
-_TEXT = {"vocab_size": 2 * len(_CHARACTERS) + 2, "max_position_embeddings": 24, "num_attention_heads": 2}
+_TEXT: dict[str, Any] = {
+    "vocab_size": 2 * len(_CHARACTERS) + 2,
+    "max_position_embeddings": 24,
+    "num_attention_heads": 2,
+}
 _TEXT |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1, "intermediate_size": 32, "num_hidden_layers": 2}
 _DOWN, _UP = ("DownBlock2D", "CrossAttnDownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
-_UNET = {"block_out_channels": (16, 32), "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 8}
+_UNET: dict[str, Any] = {
+    "block_out_channels": (16, 32),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "attention_head_dim": 8,
+}
 _WIDTH = 32  # of all text embeddings
 
 
@@ -41,8 +51,12 @@ def stable_diffusion(folder: Path, *, scheduler: str = "DDIMScheduler", checker:
     unet = diffusers.UNet2DConditionModel(
         sample_size=8, cross_attention_dim=_WIDTH, down_block_types=_DOWN, up_block_types=_UP, **_UNET
     )
-    betas: dict[str, Any] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-    betas |= {"steps_offset": 1} if "DDPM" not in scheduler else {}
+    betas: dict[str, Any] = {
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "steps_offset": 1,
+    }
     betas |= {"clip_sample": False} if scheduler in ("DDIMScheduler", "DDPMScheduler") else {}
     return diffusers.StableDiffusionPipeline(
         vae=_vae(),
@@ -248,8 +262,8 @@ def clip_tokenizer(folder: Path) -> Any:
 def t5_tokenizer() -> Any:
     """A `T5TokenizerFast` of single characters."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import T5TokenizerFast
 
+    transformers: Any = import_module("transformers")
     vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
     tokenizer = Tokenizer(models.Unigram(vocabulary + [(each, -3.0) for each in _CHARACTERS], unk_id=2))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -257,7 +271,7 @@ def t5_tokenizer() -> Any:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
-    return T5TokenizerFast(
+    return transformers.T5TokenizerFast(
         tokenizer_object=tokenizer, extra_ids=0, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     )
 
@@ -268,11 +282,12 @@ def _seeded(model: Any, seed: int = 0) -> Any:
 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in model.parameters():
-            scale = weight.shape[1] ** -0.5 if weight.ndim > 1 else 0.1
-            scale /= (weight.numel() / weight.shape[0] / weight.shape[1]) ** 0.5 if weight.ndim > 2 else 1
-            drawn = torch.randn(weight.shape, generator=generator) * scale
-            weight.copy_(drawn if weight.ndim > 1 else drawn + float(weight.mean()))
+        for name, weight in model.named_parameters():
+            drawn = torch.randn(weight.shape, generator=generator)
+            if weight.ndim > 1:
+                weight.copy_(drawn * weight[0].numel() ** -0.5)
+            else:  # a bias, or a norm's weight
+                weight.copy_(0.1 * drawn + float(name.endswith("weight")))
     return model.eval()
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.audit.adapters.networks import quiet
-from dedupkit.audit.adapters.pipelines import LEFT_OFF, check_kinds
+from dedupkit.audit.adapters.pipelines import LEFT_OFF, check_kinds, device_of, note_of_checker
 from dedupkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def folders_of(folder: Path) -> list[Path]:
     return sorted(each.parent for each in folder.glob(f"*/{INDEX}"))
 
 
-def loaded(folders: list[Path], running: Running) -> dict[str, Any]:
+def loaded(folders: list[Path], running: Running) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Load pipelines that `diffusers` saved with `save_pretrained`.
 
     Parameters
@@ -40,8 +40,8 @@ def loaded(folders: list[Path], running: Running) -> dict[str, Any]:
 
     Returns
     -------
-    dict of str to DiffusionPipeline
-        By the name of their class.
+    dict of str to DiffusionPipeline, and tuple of str
+        By the name of their class; and what was left off, in sentences.
 
     Raises
     ------
@@ -54,7 +54,10 @@ def loaded(folders: list[Path], running: Running) -> dict[str, Any]:
     check_kinds(list(names.values()), " and ".join(str(folder) for folder in folders))
     for folder, index in indices.items():
         _check_parts(folder, index)
-    return {names[folder]: _loaded(folder, names[folder], index, running) for folder, index in indices.items()}
+    check_installed()
+    checked = [names[folder] for folder, index in indices.items() if index.get("safety_checker", [None])[0] is not None]
+    pipes = {names[folder]: _loaded(folder, names[folder], index, running) for folder, index in indices.items()}
+    return pipes, tuple(map(note_of_checker, checked))
 
 
 def check_installed() -> None:
@@ -106,9 +109,7 @@ def _check_parts(folder: Path, index: dict[str, Any]) -> None:
 def _loaded(folder: Path, name: str, index: dict[str, Any], running: Running) -> Any:
     import torch
 
-    device = running.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device_of(running.device)
     dtype = getattr(torch, "float32" if running.dtype == "auto" else running.dtype)
     weights = {"dtype": dtype, "use_safetensors": True, "local_files_only": True, "variant": _variant(folder, index)}
     read = _unclip if name == "UnCLIPPipeline" else _pipeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -47,7 +48,7 @@ def open_model(
     dtype : str
         Precision of a pipeline: auto (float32), float32, float16 or bfloat16.
     batch : int
-        Samples that go through it at once.
+        Samples that go through it at once; images of a folder in a batch.
     steps : int, optional
         Steps of drawing and filling in.
     guidance : float, optional
@@ -104,17 +105,18 @@ def _folder(path: Path, running: Running) -> Model:
     if folders := folders_of(path):
         return _pipelines(folders, running)
     try:
-        return Generations(open_source(path))
+        return Generations(open_source(path), running.batch)
     except UsageError as error:
         raise UsageError(f"{path} is no model and holds no images ({error}); name {_WOULD_DO}") from error
 
 
 def _pipelines(folders: list[Path], running: Running) -> Model:
-    from dedupkit.audit.adapters.loading import check_installed, loaded
+    from dedupkit.audit.adapters.loading import loaded
     from dedupkit.audit.adapters.pipelines import model_of
 
-    check_installed()
-    return model_of(loaded(folders, running), running, " and ".join(map(str, folders)))
+    pipes, notes = loaded(folders, running)
+    as_loaded = replace(running, device="auto", dtype="auto")
+    return model_of(pipes, as_loaded, " and ".join(map(str, folders)), notes)
 
 
 def _model(pipes: dict[str, Any], running: Running) -> Model:

@@ -81,7 +81,7 @@ def check_kinds(names: list[str], shown: str) -> str:
     return main[0]
 
 
-def model_of(pipes: Mapping[str, Any], running: Running, shown: str) -> DiffusionModel:
+def model_of(pipes: Mapping[str, Any], running: Running, shown: str, notes: tuple[str, ...] = ()) -> DiffusionModel:
     """A model out of pipelines in memory, by the names of their classes.
 
     Their networks are shared, put into evaluation mode and, if a device or dtype is asked for, moved; the pipelines
@@ -108,7 +108,7 @@ def model_of(pipes: Mapping[str, Any], running: Running, shown: str) -> Diffusio
         network=network(ready[main], running, *companions),
         batch=running.batch,
         steps=running.steps,
-        notes=_notes(pipes),
+        notes=notes + _notes(pipes),
     )
 
 
@@ -127,21 +127,26 @@ def _ready(pipe: Any, running: Running) -> Any:
         if isinstance(part, torch.nn.Module):
             part.eval()
     if running.device != "auto":
-        ready.to(_device(running.device))
+        ready.to(device_of(running.device))
     return ready if running.dtype == "auto" else ready.to(getattr(torch, running.dtype))
 
 
-def _device(name: str) -> Any:
+def device_of(name: str) -> Any:
+    """A torch.device by its name; ``"auto"`` is CUDA where there is one."""
     import torch
 
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"device must be auto, cpu, cuda or another of torch's, got {name!r}") from error
 
 
+def note_of_checker(name: str) -> str:
+    """What is said of a pipeline whose safety checker is left off."""
+    return f"The safety checker of the {name} is left off: it would hide what the model draws."
+
+
 def _notes(pipes: Mapping[str, Any]) -> tuple[str, ...]:
-    checked = [name for name, pipe in pipes.items() if (pipe.config.get("safety_checker") or [None])[0] is not None]
-    return tuple(
-        f"The safety checker of the {name} is left off: it would hide what the model draws." for name in checked
-    )
+    return tuple(note_of_checker(name) for name, pipe in pipes.items() if getattr(pipe, "safety_checker", None))
