@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import socket
@@ -388,7 +387,16 @@ def test_captions_are_read_once(folders: dict[str, Path], monkeypatch: pytest.Mo
     assert read == ["a", "b"]
 
 
-def test_what_save_pretrained_writes_is_all_that_is_needed(folders: dict[str, Path]) -> None:
-    for kind in ("sd", "sd3", "unclip"):
-        index = json.loads((folders[kind] / "model_index.json").read_text())
-        assert index["_class_name"] in type(tiny.PARTS[kind](folders[kind].parent / "more")[0]).__name__
+@pytest.mark.parametrize(("guidance", "asked"), [(1.0, 11), (3.0, 22)])
+def test_filling_in_asks_as_often_as_the_docs_say(folders: dict[str, Path], guidance: float, asked: int) -> None:
+    model: Any = open_model(folders["sd"], steps=3, guidance=guidance)
+    count = 0
+
+    def counting(*_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    hook = _denoiser(model).register_forward_hook(counting)
+    model.inpaint(_images(model, 1), np.ones((1, 16, 16), bool), ["a"], [0])
+    hook.remove()
+    assert count == asked

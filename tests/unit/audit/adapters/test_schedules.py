@@ -29,7 +29,7 @@ def _tensor(values: Any) -> Any:
     return torch.from_numpy(np.asarray(values))
 
 
-@pytest.mark.parametrize("name", ["DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler"])
+@pytest.mark.parametrize("name", ["DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler"])
 @pytest.mark.parametrize("betas", ["linear", "scaled_linear", "squaredcos_cap_v2"])
 def test_noise_is_mixed_in_as_the_scheduler_does(diffusers: Any, name: str, betas: str) -> None:
     scheduler = getattr(diffusers, name)(beta_schedule=betas, timestep_spacing="trailing")
