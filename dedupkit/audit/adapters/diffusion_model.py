@@ -158,11 +158,11 @@ class DiffusionModel:
         return network.schedule.split(noisy, output, at)
 
     def _batches(self, count: int) -> Iterator[slice]:
-        if not count:
-            raise UsageError("there must be at least one sample, got none; hand in images or captions")
+        _check_some(count)
         return (slice(start, start + self.batch) for start in range(0, count, self.batch))
 
     def _check_images(self, images: NDArray[Any]) -> None:
+        _check_some(len(images))
         if images.dtype != np.uint8 or images.shape[1:] != (*self.image_size, 3):
             height, width = self.image_size
             raise UsageError(
@@ -211,6 +211,11 @@ def _asked() -> Iterator[None]:
 
 def _texts(captions: Captions) -> list[str]:
     return [caption or "" for caption in captions]
+
+
+def _check_some(count: int) -> None:
+    if not count:
+        raise UsageError("there must be at least one sample, got none; hand in images or captions")
 
 
 def _check_lengths(**given: Any) -> None:

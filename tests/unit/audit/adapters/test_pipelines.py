@@ -352,6 +352,8 @@ def test_wrong_sizes_and_lengths_are_told(models: dict[str, Any]) -> None:
         model.generate(["a", "b"], [1])
     with pytest.raises(UsageError, match="at least one sample"):
         model.generate([], [])
+    with pytest.raises(UsageError, match="at least one sample"):
+        model.encode(np.zeros((0, 16, 16, 3), np.uint8))
 
 
 def test_a_bare_network_is_no_model(models: dict[str, Any]) -> None:
