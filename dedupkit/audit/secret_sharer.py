@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _NODES = 64  # of Gauss and Laguerre's rule
-_UNDERFLOWS = -600.0  # below, the distribution function itself is no longer a normal float64
+_CANCELS = 1e-5  # below, too few digits are left of the difference that gives the mass
 _LEAST_REFERENCES = 8  # of which three parameters can be fitted at all
 
 
@@ -111,14 +111,16 @@ def extrapolated_exposure(losses: ArrayLike, references: ArrayLike) -> Extrapola
 
 
 def _log_cdf(z: NDArray[np.float64], shape: float) -> NDArray[np.float64]:
-    """Logarithm of the standard skew normal distribution function, also where that underflows."""
-    from scipy.stats import skewnorm
+    """Logarithm of the standard skew normal distribution function, also where that underflows.
 
-    with np.errstate(under="ignore", divide="ignore", over="ignore"):
-        logs = np.asarray(skewnorm.logcdf(z, shape), np.float64)
-    far = ~(logs > _UNDERFLOWS)
-    if far.any():
-        logs[far] = [_log_tail(float(each), shape) for each in z[far]]
+    By Owen's function; scipy's own is 0 about the middle where the shape is 10 million, which fits do give.
+    """
+    from scipy.special import ndtr, owens_t
+
+    mass = np.asarray(ndtr(z) - 2 * owens_t(z, shape), np.float64)
+    logs = np.log(np.clip(mass, np.finfo(float).tiny, 1.0))
+    far = (z < 0) & (mass < _CANCELS)
+    logs[far] = [_log_tail(float(each), shape) for each in z[far]]
     return logs
 
 
@@ -126,19 +128,25 @@ def _log_tail(z: float, shape: float) -> float:
     """Logarithm of the mass below z, far out on the left: the density there times the length over which it decays.
 
     ``cdf(z) = pdf(z) / s * integral of exp(-v) * g(v) dv`` with s the slope of the log density at z, and g near 1.
+    Squares are taken apart before they are subtracted: z may be so large that little would be left of the difference.
     """
+    from scipy.special import erfcx
     from scipy.stats import norm
 
-    def log_density(at: NDArray[np.float64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.log(2) + norm.logpdf(at) + norm.logcdf(shape * at)
-        return found
+    def log_rest(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Logarithm of the normal distribution function, without the square where x is negative."""
+        rest = np.log(erfcx(-x / 2**0.5) / 2) if shape > 0 else norm.logcdf(x)
+        return np.asarray(rest, np.float64)
 
-    ratio = float(np.exp(norm.logpdf(shape * z) - norm.logcdf(shape * z)))
-    slope = -z + shape * ratio
+    x = np.array([shape * z])
+    mills = np.sqrt(2 / np.pi) / erfcx(-x / 2**0.5) if shape > 0 else np.exp(norm.logpdf(x) - norm.logcdf(x))
+    slope = -z + shape * float(mills[0])
+    squares = 1 + max(shape, 0.0) ** 2
     nodes, weights = np.polynomial.laguerre.laggauss(_NODES)
-    here = float(log_density(np.array([z]))[0])
-    relative = np.exp(log_density(z - nodes / slope) - here + nodes)
-    return here - float(np.log(slope)) + float(np.log(weights @ relative))
+    steps = nodes / slope
+    here = float(np.log(2) + norm.logpdf(0) - squares * z**2 / 2 + log_rest(x)[0])
+    relative = squares * (z * steps - steps**2 / 2) + log_rest(shape * (z - steps)) - log_rest(x) + nodes
+    return here - float(np.log(slope)) + float(np.log(weights @ np.exp(relative)))
 
 
 def _checked(name: str, values: ArrayLike, least: int = 0) -> NDArray[np.float64]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
-from dedupkit.audit.secret_sharer import _log_tail, extrapolated_exposure, rank_exposure
+from dedupkit.audit.secret_sharer import _log_cdf, _log_tail, extrapolated_exposure, rank_exposure
 from dedupkit.errors import UsageError
 
 
@@ -68,15 +68,35 @@ def test_the_far_tail_of_a_normal_distribution_is_scipys(z: float) -> None:
     assert _log_tail(z, 0.0) == pytest.approx(float(stats.norm.logcdf(z)), rel=1e-12)
 
 
-@pytest.mark.parametrize(("z", "shape"), [(-2.0, -3.0), (-5.0, 3.0), (-1.0, 3.0), (-3.0, 0.5), (-2.0, 20.0)])
+@pytest.mark.parametrize(
+    ("z", "shape"), [(-2.0, -3.0), (-5.0, 3.0), (-1.0, 3.0), (-3.0, 0.5), (-2.0, 20.0), (-1e-4, 1e4), (-3e-7, 1e7)]
+)
 def test_the_far_tail_of_a_skew_distribution_is_its_integral(z: float, shape: float) -> None:
     mp = pytest.importorskip("mpmath")
     with mp.workdps(40):
-        scale = 1 / (abs(z) * (1 + max(shape, 0) ** 2))
+        scale = min(1 / (abs(z) * (1 + max(shape, 0) ** 2)), 1 / max(shape, 1))
         root = mp.sqrt(mp.mpf(2) * mp.pi)
         steps = [z - each * scale for each in (120, 40, 10, 3, 1, 0)]
         mass = mp.quad(lambda t: mp.exp(-t * t / 2) / root * mp.erfc(-shape * t / mp.sqrt(mp.mpf(2))), steps)
         assert _log_tail(z, shape) == pytest.approx(float(mp.log(mass)), rel=1e-9)
+        assert _log_cdf(np.array([z]), shape)[0] == pytest.approx(float(mp.log(mass)), rel=1e-8)
+
+
+@pytest.mark.parametrize("shape", [-5.0, 0.0, 3.0, 1e4, 1e7])
+def test_the_distribution_function_is_the_integral_of_the_density(shape: float) -> None:
+    z = np.array([-1.0, -1e-8, 0.0, 1e-3, 0.5, 3.0])
+    logs = _log_cdf(z, shape)
+    assert logs[2] == pytest.approx(np.log(0.5 - np.arctan(shape) / np.pi), rel=1e-7)  # known in closed form
+    upper, _ = integrate.quad(lambda t: stats.skewnorm.pdf(t, shape), 0.5, 3.0)
+    assert np.exp(logs[5]) - np.exp(logs[4]) == pytest.approx(upper, rel=1e-7)
+    assert (np.diff(logs) > 0).all() or shape < 0
+
+
+@pytest.mark.parametrize("values", [[0.0] * 7 + [1.0], [0.0, 1.0] * 6, list(np.geomspace(1, 1e9, 12))])
+def test_references_that_no_curve_fits_still_give_finite_exposures(values: list[float]) -> None:
+    bits = extrapolated_exposure([*values, -1e3, -1e7, 1e12], values).bits
+    assert np.isfinite(bits).all()
+    assert (bits >= 0).all()
 
 
 def test_losses_that_are_none_and_references_too_few_are_refused() -> None:
