@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dedupkit._version import __version__
+from dedupkit.audit.commands import audit
 from dedupkit.canaries.commands import app as canaries_commands
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.add_typer(recipe_app)
 
 app.add_typer(canaries_commands)
+app.command()(audit)
 
 _Source = Annotated[
     str,
@@ -111,7 +113,7 @@ def clean(
     """Remove duplicates and broken samples; write a cleaned dataset with a reason for every sample that is gone."""
     from dedupkit.cleaning import clean as run
 
-    with _shown_progress() as progress:
+    with shown_progress() as progress:
         chosen = _recipe(
             recipe,
             {
@@ -155,7 +157,7 @@ def remove(
     from dedupkit.engines.local import LocalEngine
     from dedupkit.removing import remove as run
 
-    with _shown_progress() as progress:
+    with shown_progress() as progress:
         engine = LocalEngine(workers)
         named = {"urls": url or (), "keys": key or (), "sha256": sha256 or ()}
         removed = run(out, like or (), **named, engine=engine, progress=progress)
@@ -190,7 +192,7 @@ def find(
     sys.meta_path.insert(0, _NoPandas())
     from dedupkit.found import find_duplicates
 
-    with _shown_progress() as progress:
+    with shown_progress() as progress:
         chosen = _recipe(
             recipe,
             {
@@ -249,7 +251,7 @@ def calibrate(
     """Plant edited copies in a sample of SOURCE and measure what is found; SOURCE itself is not changed."""
     from dedupkit.calibration.run import calibrate as run
 
-    with _shown_progress() as progress:
+    with shown_progress() as progress:
         columns = {"image_column": image_column, "key_column": key_column}
         chosen = _recipe(recipe, {"preset": preset, "source": columns})
         _check_engine(engine)
@@ -280,7 +282,7 @@ def demo(
     """Build LAION-style shards with known copies and faults, clean them, and compare with what was planted."""
     from dedupkit.demo import run_demo
 
-    with _shown_progress() as progress:
+    with shown_progress() as progress:
         outcome = run_demo(Path(directory), progress=progress)
     typer.echo(outcome.text())
 
@@ -396,7 +398,7 @@ def _number_or_word(value: str | None) -> int | str | None:
 
 
 @contextmanager
-def _shown_progress() -> Iterator[Observer | None]:
+def shown_progress() -> Iterator[Observer | None]:
     """A progress bar and the log on stderr; only warnings where stderr is not a terminal."""
     if not sys.stderr.isatty():
         logging.basicConfig(level=logging.WARNING, format="dedupkit: %(message)s", stream=sys.stderr)

@@ -1,1 +1,99 @@
-"""What a trained model gives away: extraction, inpainting, membership, and the exposure of planted canaries."""
+"""What a trained model gives away: extraction, inpainting, membership, and the exposure of planted canaries.
+
+`audit` asks for all four and writes one report; each attack can be called by itself.  After Carlini et al. 2023 (arXiv
+2301.13188).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dedupkit.audit.adapters import Generations, open_model
+    from dedupkit.audit.album import Album, Budget
+    from dedupkit.audit.canary_losses import canary_losses
+    from dedupkit.audit.canary_search import found_among
+    from dedupkit.audit.epsilon import epsilon_lower_bound
+    from dedupkit.audit.exposure import exposure
+    from dedupkit.audit.extraction import ExtractionOptions, extraction, judge_generations
+    from dedupkit.audit.half_splits import half_splits
+    from dedupkit.audit.inpainting import InpaintingOptions, inpainting
+    from dedupkit.audit.lira import Shadows
+    from dedupkit.audit.membership import MembershipOptions, membership
+    from dedupkit.audit.model import Denoiser, Generator, Inpainter, Prediction
+    from dedupkit.audit.report import Audit
+    from dedupkit.audit.run import AuditOptions, audit
+    from dedupkit.audit.samples import Samples
+    from dedupkit.audit.training_set import TrainingSet
+
+_PUBLIC = {
+    "Album": "album",
+    "Audit": "report",
+    "AuditOptions": "run",
+    "Budget": "album",
+    "Denoiser": "model",
+    "ExtractionOptions": "extraction",
+    "Generations": "adapters",
+    "Generator": "model",
+    "Inpainter": "model",
+    "InpaintingOptions": "inpainting",
+    "MembershipOptions": "membership",
+    "Prediction": "model",
+    "Samples": "samples",
+    "Shadows": "lira",
+    "TrainingSet": "training_set",
+    "audit": "run",
+    "canary_losses": "canary_losses",
+    "epsilon_lower_bound": "epsilon",
+    "exposure": "exposure",
+    "extraction": "extraction",
+    "found_among": "canary_search",
+    "half_splits": "half_splits",
+    "inpainting": "inpainting",
+    "judge_generations": "extraction",
+    "membership": "membership",
+    "open_model": "adapters",
+}
+
+__all__ = [
+    "Album",
+    "Audit",
+    "AuditOptions",
+    "Budget",
+    "Denoiser",
+    "ExtractionOptions",
+    "Generations",
+    "Generator",
+    "Inpainter",
+    "InpaintingOptions",
+    "MembershipOptions",
+    "Prediction",
+    "Samples",
+    "Shadows",
+    "TrainingSet",
+    "audit",
+    "canary_losses",
+    "epsilon_lower_bound",
+    "exposure",
+    "extraction",
+    "found_among",
+    "half_splits",
+    "inpainting",
+    "judge_generations",
+    "membership",
+    "open_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'dedupkit.audit' has no attribute {name!r}")
+    # a function that is called like its file hides that module from attribute access, which imports do not need
+    value = getattr(import_module(f"dedupkit.audit.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

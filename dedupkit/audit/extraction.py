@@ -229,8 +229,8 @@ def _judged_caption(
     asked = Asked(
         key=training.keys[row],
         repetitions=int(training.repetitions[row]),
-        extracted=any(training.first[hit.row] == training.first[row] for hit in hits),
-        others=sum(training.first[hit.row] != training.first[row] for hit in hits),
+        extracted=any(bool(training.first[hit.row] == training.first[row]) for hit in hits),
+        others=sum(bool(training.first[hit.row] != training.first[row]) for hit in hits),
         clique=len(clique.members) if alike else 0,
         clique_distance=clique.mean_distance,
         confirmed=confirmed,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _GREEN, _RED, _QUIET, _LINE = "#2f7f5f", "#b7583a", "#8b8f96", "#d9d5cc"
 _COLOURS = (_GREEN, "#8b7bb5", "#dda15e", _RED, "#4a7fa5")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,

@@ -240,9 +240,7 @@ class _Asking:
             raise UsageError("canaries cannot be asked about without their manifest; give canaries")
         if isinstance(self.model, Generations):
             return look_for_canaries(self._batches(), manifest, seed=self.options.seed)
-        return ask_about_canaries(
-            self._album, manifest, images=self.options.canary_images, seed=self.options.seed
-        )
+        return ask_about_canaries(self._album, manifest, images=self.options.canary_images, seed=self.options.seed)
 
     def _membership(self) -> Membership:
         members, controls = self._sides(self.options.samples)
@@ -283,9 +281,7 @@ class _Asking:
 
     def _canaries(self, manifest: Manifest, planted: bool, count: int) -> Samples:
         chosen = (manifest.planted if planted else manifest.controls)[:count]
-        return Samples(
-            np.stack([fitted(each.data, self._size) for each in chosen]), [each.caption for each in chosen]
-        )
+        return Samples(np.stack([fitted(each.data, self._size) for each in chosen]), [each.caption for each in chosen])
 
     @cached_property
     def _album(self) -> Album:
@@ -296,11 +292,13 @@ class _Asking:
     @cached_property
     def _size(self) -> tuple[int, int]:
         if can(self.model, Denoiser):
-            return tuple(self.model.image_size)
+            height, width = self.model.image_size
+            return int(height), int(width)
         if isinstance(self.model, Generations):
-            return next(self.model.batches()).images.shape[1:3]
-        (image,) = next(self._album.parts("size", [None], [0]))
-        return image.shape[:2]
+            images = next(self.model.batches()).images
+        else:
+            images = next(self._album.parts("size", [None], [0]))
+        return images.shape[1], images.shape[2]
 
     @cached_property
     def _training(self) -> TrainingSet:

@@ -156,14 +156,25 @@ def _exposure(found: CanaryFindings) -> Parts:
         curve = roc_figure({"planted against controls": found.exposure.curve})
         figures.append(_figure(curve, "True against false positive rate of the loss alone, on log axes"))
     if found.search is not None:
-        shares = found.search.by_repetitions.items()
+        shares = found.search.by_repetitions().items()
         rows = [(str(times), *_counts(share)) for times, share in shares]
         rows.append(("controls", *_counts(found.search.false_hits)))
         tables.append(Table(("Times in the set", "came out", "of", "share", "95 % interval"), tuple(rows)))
     if found.epsilon is not None:
         bound = found.epsilon
-        row = (f"{bound.epsilon:.2f}", f"{bound.per_record:.3g}", f"{bound.correct} of {bound.guesses}", f"{bound.most:.2f}")
-        heads = ("Privacy audit in one run", "epsilon is at least", "for one record", "right guesses", "at most could be")
+        row = (
+            f"{bound.epsilon:.2f}",
+            f"{bound.per_record:.3g}",
+            f"{bound.correct} of {bound.guesses}",
+            f"{bound.most:.2f}",
+        )
+        heads = (
+            "Privacy audit in one run",
+            "epsilon is at least",
+            "for one record",
+            "right guesses",
+            "at most could be",
+        )
         tables.append(Table(heads, ((f"delta = {bound.delta:g}", *row),)))
     return tuple(tables), tuple(figures), ()
 
@@ -180,7 +191,12 @@ def _cells(head: str, names: list[str], cells: tuple[Cell, ...]) -> Table:
     return Table(heads, tuple(rows))
 
 
-_PARTS = {"extraction": _extraction, "inpainting": _inpainting, "membership": _membership, "exposure": _exposure}
+_PARTS: dict[str, Any] = {
+    "extraction": _extraction,
+    "inpainting": _inpainting,
+    "membership": _membership,
+    "exposure": _exposure,
+}
 
 
 def _counts(share: Share) -> tuple[str, str, str, str]:

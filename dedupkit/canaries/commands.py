@@ -64,7 +64,7 @@ def make(
         name: value for name, value in given.items() if value is not None
     }
     options = Recipe.of({"canaries": values}, name="options").canaries
-    made = run(source, manifest, options, held_out=held_out, recipe=chosen, passphrase=_passphrase(passphrase_file))
+    made = run(source, manifest, options, held_out=held_out, recipe=chosen, passphrase=passphrase(passphrase_file))
     typer.echo(f"{len(made.manifest.planted)} canaries to plant, {len(made.manifest.controls)} controls: {manifest}")
     for kind, found in made.detection.items():
         typer.echo(f"  {kind}: AUC of a simple test {found.auc:.2f}, standard error {found.standard_error:.2f}")
@@ -160,10 +160,10 @@ def prove(
 def _read(path: str, passphrase_file: Path | None) -> Manifest:
     from dedupkit.canaries.manifest import read_manifest
 
-    return read_manifest(path, passphrase=_passphrase(passphrase_file))
+    return read_manifest(path, passphrase=passphrase(passphrase_file))
 
 
-def _passphrase(file: Path | None) -> str | None:
+def passphrase(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get("DEDUPKIT_PASSPHRASE")
     try:

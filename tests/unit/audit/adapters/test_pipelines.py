@@ -244,7 +244,7 @@ def test_kandinskys_two_pipelines_may_come_as_one(models: dict[str, Any], tmp_pa
     decoder, prior = tiny.PARTS["kandinsky"](tmp_path / "tokens")
     parts = {f"prior_{name}": each for name, each in prior.components.items()}
     combined = diffusers.KandinskyV22CombinedPipeline(**decoder.components, **parts)
-    combined.save_pretrained(tmp_path / "model")
+    combined.save_pretrained(tmp_path / "model")  # type: ignore[attr-defined, unused-ignore]
     for each in (combined, tmp_path / "model", [prior, decoder]):
         model: Any = open_model(each, steps=STEPS)
         found = model.generate([CAPTION], [5]).astype(int)
