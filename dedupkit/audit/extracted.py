@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dedupkit.audit.statistics import Share
+from dedupkit.audit.statistics import Share, percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,7 +163,7 @@ class Extraction:
             told = f"{self.share.successes} of {self.share.trials} captions gave their training image back"
         else:
             told = f"{self.share.successes} of {self.share.trials} training pictures came out"
-        interval = f"{100 * self.share.value:.2g} %, 95 % interval {100 * low:.2g} to {100 * high:.2g} %"
+        interval = f"{percent(self.share.value)} %, 95 % interval {percent(low)} to {percent(high)} %"
         return f"{told}, among {self.generations:,} images drawn ({interval}{self._spread()})."
 
     def _spread(self) -> str:
@@ -190,7 +190,7 @@ class Extraction:
             high = Share(0, captions).interval[1]
             found.append(
                 f"{len(self.asked)} captions were asked, {self.generations // captions} images each; had none given "
-                f"its image back, up to {100 * high:.2g} % of such captions still might, and more with more images."
+                f"its image back, up to {percent(high)} % of such captions still might, and more with more images."
             )
         else:
             found.append(
@@ -207,7 +207,7 @@ class Extraction:
             low, high = self.false_matches.interval
             found.append(
                 f"Of {self.false_matches.trials} images that the model never saw {self.false_matches.successes} came "
-                f"out as near: chance does so for {100 * low:.2g} to {100 * high:.2g} % of images."
+                f"out as near: chance does so for {percent(low)} to {percent(high)} % of images."
             )
         return tuple(found)
 

@@ -214,7 +214,7 @@ def inpainting(
     Parameters
     ----------
     model : Denoiser or Inpainter
-        A denoiser fills in by RePaint, and its loss picks the best tries; it is taken as such where it is both.
+        The loss of a denoiser picks the best tries; one that has no way of its own to fill in does it by RePaint.
     members, controls : ndarray of uint8, shape (n, height, width, 3), RGB
         Images that the model was trained on, and others like them that it was not.
     captions, control_captions : sequence of str or None, optional
@@ -318,7 +318,7 @@ def _filled(
     options: InpaintingOptions,
 ) -> NDArray[np.uint8]:
     images, holes = np.repeat(shown[None], len(seeds), 0), np.repeat(missing[None], len(seeds), 0)
-    if not isinstance(model, Denoiser):
+    if isinstance(model, Inpainter):
         filled: NDArray[np.uint8] = model.inpaint(images, holes, captions, seeds)
         return np.where(holes[..., None], filled, images)
     known = np.repeat(model.encode(shown[None]), len(seeds), 0)

@@ -19,6 +19,18 @@ CONFIDENCE = 0.95
 FALSE_POSITIVE_RATES = (0.001, 0.01)
 
 
+def percent(share: float) -> str:
+    """A share in percent, two digits of it, without the sign.
+
+    Examples
+    --------
+    >>> percent(1.0), percent(0.176), percent(0.0013), percent(0.0)
+    ('100', '18', '0.13', '0')
+    """
+    value = 100 * share
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """A share of some trials, with its exact interval (Clopper and Pearson 1934).

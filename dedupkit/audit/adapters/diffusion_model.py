@@ -48,6 +48,8 @@ class DiffusionModel:
         Times that each step of filling in is taken.
     notes : tuple of str
         What was left off or chosen, in sentences.
+    identity : str
+        Changes whenever it would draw otherwise; empty where nobody looked.
     """
 
     kind: str
@@ -56,6 +58,12 @@ class DiffusionModel:
     steps: int | None = None
     resamplings: int = 5
     notes: tuple[str, ...] = ()
+    identity: str = ""
+
+    @property
+    def takes_captions(self) -> bool:
+        """Whether a caption changes anything."""
+        return self.kind not in ("DDPMPipeline", "DDIMPipeline")
 
     @property
     def timesteps(self) -> int:

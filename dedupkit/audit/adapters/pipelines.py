@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
@@ -109,7 +110,24 @@ def model_of(pipes: Mapping[str, Any], running: Running, shown: str, notes: tupl
         batch=running.batch,
         steps=running.steps,
         notes=notes + _notes(pipes),
+        identity=_identity(ready, running),
     )
+
+
+def _identity(pipes: Mapping[str, Any], running: Running) -> str:
+    """Digest of all weights, of how schedulers are set, and of how the model is run; some seconds for billions."""
+    import torch
+
+    found = hashlib.sha256(repr(running).encode())
+    for name in sorted(pipes):
+        for part, each in sorted(pipes[name].components.items()):
+            found.update(f"{name} {part} {getattr(each, 'config', None)}".encode())
+            if isinstance(each, torch.nn.Module):
+                for key, tensor in each.state_dict().items():
+                    values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+                    found.update(key.encode())
+                    found.update(values.data)
+    return found.hexdigest()[:32]
 
 
 def _ready(pipe: Any, running: Running) -> Any:
