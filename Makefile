@@ -57,5 +57,5 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@touch $(VENV)/.runtime $@
 
 $(VENV)/.extras: $(VENV)/.dev
-	@$(PIP) install --editable '.[torch,diffusers,imagededup,faces,documents,nsfw]' $(TORCH)
+	@$(PIP) install --editable '.[audit,torch,diffusers,imagededup,faces,documents,nsfw]' $(TORCH)
 	@touch $@

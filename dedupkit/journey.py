@@ -314,10 +314,12 @@ class Journey:
         parts = [Part(name, inputs, None) for name in ("pairs.parquet", "look_alikes.parquet")]
         stage.discard_others([part.name for part in parts])
         # Code cannot be compared, so pairs for a policy that is code are made anew each time.
-        if (for_decisions and callable(keep.policy)) or stale_parts("pairs", stage, parts):
+        stale = parts if for_decisions and callable(keep.policy) else stale_parts("pairs", stage, parts)
+        if stale:
             tables = verified(self, candidates, for_decisions=for_decisions)
             for part, table in zip(parts, tables, strict=True):
-                make_part(stage, _table_writer(table), part)
+                if part.name in {each.name for each in stale}:
+                    make_part(stage, _table_writer(table), part)
         self.tables.stage("views").discard_others([])  # also those of a run that was killed when pairs were made
         return Matched(*(read_table(stage, part.name) for part in parts))
 
@@ -335,11 +337,14 @@ class Journey:
         parts = [Part(name, inputs, None) for name in map(table_name, range(len(self.shards)))]
         stage.discard_others([part.name for part in parts])
         # Code cannot be compared, so decisions of a policy that is code are made anew each time.
-        if callable(keep.policy) or stale_parts("decisions", stage, parts):
+        stale = parts if callable(keep.policy) else stale_parts("decisions", stage, parts)
+        if stale:
             tables = deciding.decide(self.tables.fingerprints, len(self.shards), pairs, keep)
+            names = {part.name for part in stale}
             for done, (part, table) in enumerate(zip(parts, tables, strict=True), 1):
-                table = with_evidence(table, self.tables.blocked(done - 1))
-                make_part(stage, _table_writer(table), part)
+                if part.name in names:
+                    table = with_evidence(table, self.tables.blocked(done - 1))
+                    make_part(stage, _table_writer(table), part)
                 self.observe(Progress("decisions", done, len(parts), table.num_rows))
         return [stage.report(part.name) for part in parts]
 

@@ -133,11 +133,12 @@ def settle_captions(
     }
     parts = [Part(name, inputs, None) for name in (_REPEATED_PART, *names)]
     stage.discard_others([part.name for part in parts])
-    if stale_parts("captions over the set", stage, parts):
+    if stale := {part.name for part in stale_parts("captions over the set", stage, parts)}:
         captions = _SetCaptions(journey.tables, shards, options, untouched)
         tables = captions.settled()
         for done, (part, (table, facts)) in enumerate(zip(parts, tables, strict=True)):
-            make_part(stage, partial(_written, table=table, facts=facts), part)
+            if part.name in stale:
+                make_part(stage, partial(_written, table=table, facts=facts), part)
             journey.observe(Progress("captions over the set", done, shards, table.num_rows))
     return _facts(journey, names)
 

@@ -111,7 +111,7 @@ def test_a_model_that_has_learnt_all_by_heart_gives_all_away(planted: Planted, t
     assert best > 0.95
     assert found["exposure"]["exposure"]["overall"]["p_value"] < 0.001
     assert found["exposure"]["search"]["extracted"]["share"] == 1.0
-    assert found["exposure"]["search"]["false_hits"]["successes"] == 0
+    assert found["exposure"]["search"]["controls"]["successes"] == 0
     assert report(out)["skipped"] == {}
     page = (out / "audit.html").read_text()
     assert page.count("data:image/svg+xml") == 5
