@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dedupkit.audit.adapters import Generations, open_model
     from dedupkit.audit.album import Album, Budget
-    from dedupkit.audit.canary_losses import canary_losses
+    from dedupkit.audit.canary_exposure import exposure
+    from dedupkit.audit.canary_loss import canary_losses
     from dedupkit.audit.canary_search import found_among
     from dedupkit.audit.epsilon import epsilon_lower_bound
-    from dedupkit.audit.exposure import exposure
-    from dedupkit.audit.extraction import ExtractionOptions, extraction, judge_generations
-    from dedupkit.audit.half_splits import half_splits
-    from dedupkit.audit.inpainting import InpaintingOptions, inpainting
+    from dedupkit.audit.extraction_attack import ExtractionOptions, extraction, judge_generations
+    from dedupkit.audit.inpainting_attack import InpaintingOptions, inpainting
     from dedupkit.audit.lira import Shadows
-    from dedupkit.audit.membership import MembershipOptions, membership
+    from dedupkit.audit.membership_attack import MembershipOptions, membership
     from dedupkit.audit.model import Denoiser, Generator, Inpainter, Prediction
     from dedupkit.audit.report import Audit
     from dedupkit.audit.run import AuditOptions, audit
     from dedupkit.audit.samples import Samples
+    from dedupkit.audit.splits import half_splits
     from dedupkit.audit.training_set import TrainingSet
 
 _PUBLIC = {
@@ -33,26 +33,26 @@ _PUBLIC = {
     "AuditOptions": "run",
     "Budget": "album",
     "Denoiser": "model",
-    "ExtractionOptions": "extraction",
+    "ExtractionOptions": "extraction_attack",
     "Generations": "adapters",
     "Generator": "model",
     "Inpainter": "model",
-    "InpaintingOptions": "inpainting",
-    "MembershipOptions": "membership",
+    "InpaintingOptions": "inpainting_attack",
+    "MembershipOptions": "membership_attack",
     "Prediction": "model",
     "Samples": "samples",
     "Shadows": "lira",
     "TrainingSet": "training_set",
     "audit": "run",
-    "canary_losses": "canary_losses",
+    "canary_losses": "canary_loss",
     "epsilon_lower_bound": "epsilon",
-    "exposure": "exposure",
-    "extraction": "extraction",
+    "exposure": "canary_exposure",
+    "extraction": "extraction_attack",
     "found_among": "canary_search",
-    "half_splits": "half_splits",
-    "inpainting": "inpainting",
-    "judge_generations": "extraction",
-    "membership": "membership",
+    "half_splits": "splits",
+    "inpainting": "inpainting_attack",
+    "judge_generations": "extraction_attack",
+    "membership": "membership_attack",
     "open_model": "adapters",
 }
 
@@ -89,7 +89,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'dedupkit.audit' has no attribute {name!r}")
-    # a function that is called like its file hides that module from attribute access, which imports do not need
     value = getattr(import_module(f"dedupkit.audit.{_PUBLIC[name]}"), name)
     globals()[name] = value
     return value

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dedupkit.audit.canary_losses import canary_losses
+from dedupkit.audit.canary_exposure import exposure
+from dedupkit.audit.canary_loss import canary_losses
 from dedupkit.audit.canary_search import found_among
 from dedupkit.audit.epsilon import epsilon_lower_bound
-from dedupkit.audit.exposure import exposure
 from dedupkit.audit.model import Denoiser, Generator, can
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dedupkit.audit.album import Album
+    from dedupkit.audit.canary_exposure import Exposure
     from dedupkit.audit.canary_search import Found
     from dedupkit.audit.epsilon import EpsilonBound
-    from dedupkit.audit.exposure import Exposure
     from dedupkit.canaries.manifest import Manifest
 
 

@@ -53,8 +53,8 @@ def audit(
 ) -> None:
     """Measure what a trained MODEL gives away: the three attacks of Carlini et al. 2023, and planted canaries."""
     from dedupkit.audit.album import Budget
-    from dedupkit.audit.extraction import ExtractionOptions
-    from dedupkit.audit.inpainting import InpaintingOptions
+    from dedupkit.audit.extraction_attack import ExtractionOptions
+    from dedupkit.audit.inpainting_attack import InpaintingOptions
     from dedupkit.audit.run import AuditOptions
     from dedupkit.audit.run import audit as run
     from dedupkit.canaries.commands import passphrase

@@ -10,7 +10,7 @@ from dedupkit.audit.statistics import CONFIDENCE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dedupkit.audit.exposure import Cell, Exposure
+    from dedupkit.audit.canary_exposure import Cell, Exposure
 
 
 def answer(by_repetitions: Sequence[Cell], overall: Cell, controls: str) -> str:

@@ -17,10 +17,10 @@ import numpy as np
 from dedupkit.audit.adapters.generations import Generations
 from dedupkit.audit.album import Album, Budget
 from dedupkit.audit.canary_findings import ask_about_canaries, look_for_canaries
-from dedupkit.audit.extraction import ExtractionOptions, extraction, judge_generations
+from dedupkit.audit.extraction_attack import ExtractionOptions, extraction, judge_generations
 from dedupkit.audit.images import fitted, fitted_pixels
-from dedupkit.audit.inpainting import InpaintingOptions, inpainting
-from dedupkit.audit.membership import MembershipOptions, membership
+from dedupkit.audit.inpainting_attack import InpaintingOptions, inpainting
+from dedupkit.audit.membership_attack import MembershipOptions, membership
 from dedupkit.audit.model import Denoiser, Generator, Inpainter, can
 from dedupkit.audit.report import Audit
 from dedupkit.audit.samples import Samples
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from dedupkit.audit.canary_findings import CanaryFindings
     from dedupkit.audit.extracted import Extraction
-    from dedupkit.audit.inpainting import Inpainting
+    from dedupkit.audit.inpainting_attack import Inpainting
     from dedupkit.audit.membership_result import Membership
     from dedupkit.canaries.manifest import Manifest
     from dedupkit.engines import Engine

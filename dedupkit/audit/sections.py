@@ -15,10 +15,10 @@ from dedupkit.audit.plots import errors_figure, exposure_figure, extraction_figu
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dedupkit.audit.canary_exposure import Cell
     from dedupkit.audit.canary_findings import CanaryFindings
-    from dedupkit.audit.exposure import Cell
     from dedupkit.audit.extracted import Extraction
-    from dedupkit.audit.inpainting import Inpainting, Rebuilt
+    from dedupkit.audit.inpainting_attack import Inpainting, Rebuilt
     from dedupkit.audit.membership_result import Membership
     from dedupkit.audit.statistics import Share
 

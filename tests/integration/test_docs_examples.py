@@ -12,7 +12,16 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 @pytest.mark.parametrize(
     "page",
-    ["audit_models.md", "augmentation.md", "calibrate.md", "canaries.md", "captions.md", "hygiene.md", "imagededup.md"],
+    [
+        "audit.md",
+        "audit_models.md",
+        "augmentation.md",
+        "calibrate.md",
+        "canaries.md",
+        "captions.md",
+        "hygiene.md",
+        "imagededup.md",
+    ],
 )
 def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

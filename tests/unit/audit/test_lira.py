@@ -8,10 +8,10 @@ from math import erfc, log, pi, sqrt
 import numpy as np
 import pytest
 
-from dedupkit.audit.half_splits import half_splits
 from dedupkit.audit.lira import Shadows, calibrated, likelihood_ratios, shadow_controls
 from dedupkit.audit.losses import Queries
 from dedupkit.audit.samples import Samples
+from dedupkit.audit.splits import half_splits
 from dedupkit.audit.statistics import Curve
 from dedupkit.errors import UsageError
 from tests.audit_models import LookupModel

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from dedupkit.audit.inpainting import MASKS, InpaintingOptions, hidden, inpainting
+from dedupkit.audit.inpainting_attack import MASKS, InpaintingOptions, hidden, inpainting
 from dedupkit.errors import UsageError
 from tests.audit_models import FreshModel, LookupModel
 from tests.unit.audit.conftest import Trained, small_picture

@@ -12,12 +12,12 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from dedupkit.audit.half_splits import half_splits
 from dedupkit.audit.lira import Shadows
 from dedupkit.audit.losses import Queries
-from dedupkit.audit.membership import MembershipOptions, membership
+from dedupkit.audit.membership_attack import MembershipOptions, membership
 from dedupkit.audit.membership_result import Membership
 from dedupkit.audit.samples import Samples, pooled
+from dedupkit.audit.splits import half_splits
 from dedupkit.errors import UsageError
 from tests.audit_models import FreshModel, LookupModel
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from dedupkit.audit.half_splits import HalfSplits, half_splits
+from dedupkit.audit.splits import HalfSplits, half_splits
 from dedupkit.errors import UsageError
 
 if TYPE_CHECKING:

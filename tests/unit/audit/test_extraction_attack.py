@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dedupkit.audit.album import Album, Budget
-from dedupkit.audit.extraction import ExtractionOptions, extraction, judge_generations
+from dedupkit.audit.extraction_attack import ExtractionOptions, extraction, judge_generations
 from dedupkit.audit.screening import text_noise_norms
 from dedupkit.errors import RunError, UsageError
 from dedupkit.storage import Folder, Stage

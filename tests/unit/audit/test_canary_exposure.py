@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dedupkit.audit.canary_losses import canary_losses
-from dedupkit.audit.exposure import exposure, median_interval
+from dedupkit.audit.canary_exposure import exposure, median_interval
+from dedupkit.audit.canary_loss import canary_losses
 from dedupkit.audit.images import fitted
 from dedupkit.errors import UsageError
 from dedupkit.recipe import Canaries

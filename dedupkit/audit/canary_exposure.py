@@ -187,7 +187,7 @@ def exposure(losses: ArrayLike, manifest: Manifest, *, shuffles: int = SHUFFLES,
     ----------
     losses : array-like of float, shape (n,)
         One for each canary of the manifest in its order, planted or not, all asked for in the same way; a lower one
-        speaks for memorisation.  `dedupkit.audit.canary_losses.canary_losses` gives them.
+        speaks for memorisation.  `dedupkit.audit.canary_loss.canary_losses` gives them.
     manifest : Manifest
         The canaries.
     shuffles, seed : int
