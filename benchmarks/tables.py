@@ -163,6 +163,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "search": ("search_scale.json", search_table),
     "descriptors": ("descriptor_speed.json", descriptor_table),
     "cifar10": ("cifar10.json", cifar10_table),
+    "cifar10_10k": ("cifar10_10k.json", cifar10_table),
     "scale": ("scale.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
 }
