@@ -9,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,7 @@ def audit(
     from dedupkit.audit.adapters import open_model
 
     options, budget = options or AuditOptions(), budget or Budget()
+    _check_installed()
     manifest = None if canaries is None else _manifest(canaries, passphrase)
     opened = open_model(model, **opening)
     with _work_folder(out) as work:
@@ -342,6 +344,13 @@ def _work_folder(out: str | os.PathLike[str] | None) -> Iterator[Folder]:
     with alone_in(folder):
         folder.write_json(_MARK, {"written_by": "dedupkit audit"})
         yield folder.below(".dedupkit")
+
+
+def _check_installed() -> None:
+    """What the report needs is there: nobody should learn at the end that it is not."""
+    missing = [name for name in ("matplotlib", "networkx", "scipy") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"an audit needs {' and '.join(missing)}; pip install 'dedupkit[audit]'")
 
 
 def _manifest(path: str | os.PathLike[str], passphrase: str | None) -> Manifest:

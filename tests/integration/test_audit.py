@@ -217,3 +217,12 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(planted: Planted, tmp_path: 
     assert runner.invoke(app, ["audit", "--help"]).exit_code == 0
     with pytest.raises(UsageError, match="samples must be 2 or more"):
         AuditOptions(samples=1)
+
+
+def test_a_missing_package_is_named_before_anything_is_drawn(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dedupkit.audit.run.find_spec", lambda name: None if name == "matplotlib" else True)
+    with pytest.raises(UsageError, match=r"needs matplotlib; pip install 'dedupkit\[audit\]'"):
+        audit(lambda captions, seeds: np.zeros(0), data=str(planted.out), out=tmp_path / "audit")
+    assert not (tmp_path / "audit").exists()
