@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
-@pytest.mark.parametrize("script", ["docs/recipe_table.py", "benchmarks/tables.py"])
+@pytest.mark.parametrize("script", ["docs/recipe_table.py", "benchmarks/tables.py", "examples/memorisation/results.py"])
 def test_generated_tables_are_up_to_date(script: str) -> None:
     command, env = [sys.executable, script, "--check"], os.environ | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
