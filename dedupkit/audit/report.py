@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -80,28 +78,16 @@ class Audit:
 
     def to_html(self) -> str:
         """The content of ``audit.html``: one page that loads nothing from elsewhere."""
-        import jinja2
-
         from dedupkit.audit.sections import QUESTIONS, section
+        from dedupkit.report.page import rendered
 
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("dedupkit.report"),
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )
-        loader = environment.loader
-        sources = [loader.get_source(environment, name)[0] if loader else "" for name in ("report.css", "audit.css")]
-        style = "\n".join(sources)
-        style_digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         hidden = self.about_canaries and not self.show_canaries
-        return environment.get_template("audit.html.j2").render(
+        return rendered(
+            "audit.html.j2",
+            ("report.css", "audit.css"),
             audit=self,
             sections=[section(name, found, hide_pictures=hidden) for name, found in self.findings.items()],
             questions=QUESTIONS,
-            style=style,
-            style_digest=style_digest,
             asked=json.dumps(self.asked, indent=1),
         )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import tomllib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
 from dedupkit.fields.values import utf8
+from dedupkit.report.page import rendered
 from dedupkit.report.sensitive import SensitiveFacts, sensitive_words
 from dedupkit.report.summary import summarise
 from dedupkit.report.words import NOTES, REASONS, caption_words, evidence
@@ -107,26 +107,12 @@ class Report:
 
     def to_html(self) -> str:
         """The content of ``report.html``: one page that loads nothing from elsewhere."""
-        import jinja2
-
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("dedupkit.report"),
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )
-        environment.filters["number"] = "{:,}".format
-        environment.filters["share"] = _share
-        style = environment.loader.get_source(environment, "report.css")[0] if environment.loader else ""
-        # the page may hold this style and data: images, and nothing that a caption might smuggle in
-        style_digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        return environment.get_template("report.html.j2").render(
+        return rendered(
+            "report.html.j2",
+            ("report.css",),
             report=self,
             samples=self.summary.samples,
             groups=self.summary.groups,
-            style=style,
-            style_digest=style_digest,
             bar=_bar(self.summary),
             reasons=_reasons(self.summary),
             notes=[(count, NOTES[Note(note)]) for note, count in self.summary.notes.items() if count],
@@ -238,13 +224,6 @@ def build_report(
         previews=tuple(previews),
         sensitive=sensitive or SensitiveFacts(),
     )
-
-
-def _share(count: int, total: int) -> str:
-    percent = 100 * count / total if total else 0.0
-    if 0 < percent < 0.1:
-        return "< 0.1 %"
-    return "> 99.9 %" if 99.9 < percent < 100 else f"{percent:.1f} %"
 
 
 def _bar(summary: Summary) -> list[dict[str, Any]]:
