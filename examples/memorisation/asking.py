@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 SETS = ("repeated", "cleaned", "changed")
 OFTEN = 16
 """Pictures that stand at least so often in the set "repeated" are asked about by themselves in all three."""
-MAX_L2 = 0.05
-"""Of a copy: a third of the paper's, for two digits of 8 x 8 pixels can be 0.07 apart."""
 _QUERIES = Queries(flips=False)  # training mirrors nothing
 _INPAINTING = InpaintingOptions(masks=("left",), tries=10, best=2, steps=25, resamplings=1)
 _SHUFFLES = 99  # of the test by looks, which takes far longer than the attacks
@@ -54,6 +52,8 @@ class Size:
         Pictures that membership is asked of, and as many controls.
     inpainted : int
         The same for inpainting.
+    max_l2 : float
+        Largest distance of a copy: a third of the paper's, for two digits of 8 x 8 pixels can be 0.07 apart.
     """
 
     plan: Plan
@@ -62,6 +62,7 @@ class Size:
     generations: int
     asked: int
     inpainted: int
+    max_l2: float = 0.05
 
 
 def train_and_audit(
@@ -137,7 +138,7 @@ def _options(size: Size, seed: int) -> AuditOptions:
     return AuditOptions(
         samples=size.asked,
         inpainted=min(20, size.inpainted),
-        extraction=ExtractionOptions(generations=size.generations, max_l2=MAX_L2, captions=100, seed=seed),
+        extraction=ExtractionOptions(generations=size.generations, max_l2=size.max_l2, captions=100, seed=seed),
         inpainting=_INPAINTING,
         membership=MembershipOptions(queries=_QUERIES, permutations=_SHUFFLES, seed=seed),
         seed=seed,

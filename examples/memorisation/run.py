@@ -1,6 +1,7 @@
 """Does cleaning keep a model from learning pictures by heart?  Small diffusion models, trained and audited on a CPU.
 
-    python examples/memorisation/run.py OUT [--small] [--seeds 3] [--data digits] [--side 8] [--conditional]
+    python examples/memorisation/run.py OUT [--small] [--seeds 3] [--data digits] [--side 8]
+        [--max-l2 0.05] [--conditional]
 
 For each seed the same real pictures are trained on in three ways: some of them standing up to 64 times ("repeated"),
 that set cleaned by dedupkit ("cleaned"), and cleaned with noise and brightness added and canaries planted
@@ -18,7 +19,7 @@ import platform
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ SIZES = {
 def main() -> None:
     """Make sets, train, audit, tell."""
     asked = _arguments()
-    begun, out, size = time.time(), Path(asked.out), SIZES[asked.size]
+    begun, out, size = time.time(), Path(asked.out), replace(SIZES[asked.size], max_l2=asked.max_l2)
     out.mkdir(parents=True, exist_ok=True)
     pictures = load(asked.data, asked.side, 2 * size.plan.pictures + 2000)
     for seed in range(asked.seeds):
@@ -132,6 +133,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="how often all of it is done, each time anew")
     parser.add_argument("--data", default=DIGITS, help="digits, or anything that dedupkit clean takes")
     parser.add_argument("--side", type=int, help="pixels a side; 8 for digits, else 12")
+    parser.add_argument("--max-l2", type=float, default=0.05, help="largest distance of a copy, in (0, 1]")
     parser.add_argument("--conditional", action="store_true", help="the models are told captions, and asked by them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="models trained at a time, one core each")
     asked = parser.parse_args()
