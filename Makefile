@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
+# Test files that run at once; each may use two cores for a while.
+JOBS ?= 2
 # The versions that the extras were tested with; any torch >= 2.2 and its torchvision will do.
 TORCH ?= torch==2.14.1 torchvision==0.29.1
 
@@ -16,7 +18,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not extras"
+	$(BIN)/python -m pytest -m "not extras" -n $(JOBS) --dist loadfile
 
 test-extras: $(VENV)/.extras
 	$(BIN)/python -m pytest -m extras

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dedupkit.audit.cliques import largest_clique
-from dedupkit.audit.distances import distances, nearest_rows, tiled_l2
+from dedupkit.audit.distances import distances, l2, nearest_rows, tiled_l2
 from dedupkit.audit.extracted import Asked, Extracted, Extraction
 from dedupkit.audit.images import fitted_pixels
 from dedupkit.audit.model import Denoiser, Generator, require
@@ -21,7 +21,7 @@ from dedupkit.audit.statistics import Share
 from dedupkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -132,7 +132,7 @@ def judge_generations(
     """
     options = options or ExtractionOptions()
     best: dict[int, Extracted] = {}
-    count, null = 0, _Null(controls, training, options)
+    count, null = 0, _Null(controls, training, options, l2)
     for images in (_at_size(part, training.size) for part in drawn):
         count += len(images)
         null.add(images)
@@ -177,7 +177,7 @@ def _conditional(
     captions = [str(training.captions[row]) for row in rows for _ in range(options.images)]
     asked: list[Asked] = []
     pairs: list[Extracted] = []
-    null = _Null(controls, training, options)
+    null = _Null(controls, training, options, tiled_l2)
     for row, drawn in zip(rows, album.parts("drawing", captions, seeds, options.images), strict=False):
         if len(drawn) < options.images:
             break
@@ -275,7 +275,14 @@ def _best_of_each(
 class _Null:
     """How near what is drawn comes to images that the model never saw."""
 
-    def __init__(self, controls: NDArray[np.uint8] | None, training: TrainingSet, options: ExtractionOptions) -> None:
+    def __init__(
+        self,
+        controls: NDArray[np.uint8] | None,
+        training: TrainingSet,
+        options: ExtractionOptions,
+        distance: Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float64]],
+    ) -> None:
+        self._distance = distance  # the one that copies are judged by
         self._controls = controls if controls is not None and len(controls) else None
         self._size, self._max_l2 = training.small.shape[1:3], options.max_l2
         self._nearest = np.full(0 if self._controls is None else len(self._controls), np.inf)
@@ -288,7 +295,7 @@ class _Null:
             np.stack([fitted_pixels(each, self._size).ravel() for each in rows]) for rows in (images, self._controls)
         )
         _, near = nearest_rows(theirs.astype(np.float32), drawn, _NEAR)
-        apart = [tiled_l2(self._controls, images[column]) for column in near.T]
+        apart = [self._distance(self._controls, images[column]) for column in near.T]
         self._nearest = np.minimum(self._nearest, np.min(apart, axis=0))
 
     @property
