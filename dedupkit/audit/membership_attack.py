@@ -58,7 +58,7 @@ class MembershipOptions:
     pian: PIA | None = field(default_factory=lambda: PIA(normalised=True))
     fixed_variance: bool | None = None
     rates: tuple[float, ...] = FALSE_POSITIVE_RATES
-    permutations: int = 199
+    permutations: int = 99
     batch: int = 64
     seed: int = 0
 
