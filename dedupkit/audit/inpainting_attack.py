@@ -79,6 +79,8 @@ class Rebuilt:
         What was hidden.
     error : float
         Root of the mean squared difference of what was hidden, in [0, 1], of the best tries on average.
+    low, high : float
+        95 % interval of that mean over the best tries, after Student; of a single try it has no bounds.
     gain : float
         How much less that is than the average of all its tries, in their standard deviations: whether the model's own
         loss knows the right filling.
@@ -91,6 +93,8 @@ class Rebuilt:
     number: int
     mask: str
     error: float
+    low: float
+    high: float
     gain: float
     p_value: float
     image: NDArray[np.uint8] = field(repr=False)
@@ -100,7 +104,9 @@ class Rebuilt:
     def to_json(self) -> dict[str, Any]:
         """All but the pictures."""
         p_value = None if np.isnan(self.p_value) else self.p_value
-        return {"number": self.number, "mask": self.mask, "error": self.error, "gain": self.gain, "p_value": p_value}
+        bounds = (self.low, self.high) if np.isfinite(self.high) else (None, None)
+        found = {"number": self.number, "mask": self.mask, "error": self.error, "low": bounds[0], "high": bounds[1]}
+        return found | {"gain": self.gain, "p_value": p_value}
 
 
 @dataclass(frozen=True)
@@ -297,10 +303,13 @@ def _rebuilt(
     order = np.argsort(_losses(model, tried, caption, options), kind="stable") if isinstance(model, Denoiser) else None
     best = np.arange(options.tries) if order is None else order[: options.best]
     spread = float(errors.std()) or 1.0
+    low, high = mean_interval(errors[best])
     return Rebuilt(
         number=number,
         mask=mask,
         error=float(errors[best].mean()),
+        low=max(low, 0.0) if np.isfinite(low) else low,
+        high=high,
         gain=float(errors.mean() - errors[best].mean()) / spread,
         p_value=float("nan"),
         image=image,

@@ -32,6 +32,7 @@ from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.options import resolve_recipe
 from dedupkit.outfolder import alone_in
+from dedupkit.parts import Progress
 from dedupkit.sources.listing import public
 from dedupkit.storage import Folder, Stage
 
@@ -208,7 +209,9 @@ class _Asking:
         for name in _CHEAP_FIRST:
             why = self._why_not(name)
             if why is None:
+                self.observe(Progress(name, 0, 1, 0))
                 findings[name] = getattr(self, f"_{name}")()
+                self.observe(Progress(name, 1, 1, 0))
             else:
                 skipped[name] = why
                 _log.info("%s is not asked: %s", name, why)

@@ -122,9 +122,13 @@ def _inpainting(found: Inpainting) -> Parts:
 def _rebuilt(each: Rebuilt) -> Strip:
     return Strip(
         title=f"training image {each.number + 1}, {each.mask} hidden",
-        words=f"error {each.error:.3f}, p = {each.p_value:.2g}",
+        words=f"error {each.error:.3f}{_between(each.low, each.high)}, p = {each.p_value:.2g}",
         images=(("shown", _uri(each.shown)), ("rebuilt", _uri(each.rebuilt)), ("training image", _uri(each.image))),
     )
+
+
+def _between(low: float, high: float) -> str:
+    return f" ({low:.3f} to {high:.3f})" if np.isfinite(high) else ""
 
 
 def _membership(found: Membership) -> Parts:

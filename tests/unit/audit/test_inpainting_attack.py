@@ -27,6 +27,7 @@ def test_a_lookup_table_rebuilds_its_images_and_no_others(trained: Trained) -> N
     assert found.curve.auc == 1.0
     assert found.p_value < 1e-6
     assert "are rebuilt better" in found.answer
+    assert all(each.low <= each.error <= each.high for each in (*found.members, *found.controls))
     assert np.array_equal(found.members[0].rebuilt, members[0])
 
 
