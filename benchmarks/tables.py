@@ -107,9 +107,12 @@ def search_table(result: Mapping[str, Any]) -> str:
     head = ("", "time", "peak memory", "pairs", "found of the planted, by cosine or bits")
     exponents = "; ".join(
         f"{each['kind']} {each['rows'][0]:,} to {each['rows'][1]:,}: {each['exponent']:.2f}"
+        + (f" ({each['cpu_exponent']:.2f} of processor time)" if "cpu_exponent" in each else "")
         for each in result["growth"]
     )
     about = f"{result['threads']} threads. Exponent of the growth of time: {exponents}. {footing(result)}."
+    if "environment_of_hashes" in result:  # they were measured in another run
+        about += f" Hashes: {footing({'environment': result['environment_of_hashes']})}."
     return f"{table(head, rows)}\n\n{about}"
 
 
