@@ -21,6 +21,7 @@ from dedupkit.journey import Journey
 from dedupkit.mitigation.stage import settle_captions
 from dedupkit.options import resolve_recipe, versions
 from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
+from dedupkit.parts import silent
 from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import datasets
 
     from dedupkit.engines import Engine
-    from dedupkit.parts import Observer, Progress
+    from dedupkit.parts import Observer
     from dedupkit.recipe import Recipe
     from dedupkit.storage import Folder
 
@@ -137,9 +138,7 @@ def clean(
         planting = planting_of(chosen, opened, out, progress=progress) if chosen.canaries.asked_for else None
         listed = read_list(folder)
         taken_down = listed if listed.num_rows else None
-        journey = Journey(
-            opened, chosen, work, workforce, progress or _silent, planting=planting, taken_down=taken_down
-        )
+        journey = Journey(opened, chosen, work, workforce, progress or silent, planting=planting, taken_down=taken_down)
         return Result(str(out), _go(journey, folder, _described(source)))
 
 
@@ -174,10 +173,6 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     folder.write_bytes("recipe.toml", recipe_toml.encode())
     _warn_of_large_losses(summary)
     return summary
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody is told."""
 
 
 def _described(source: Any) -> str:

@@ -18,6 +18,7 @@ from dedupkit.grouping.verdicts import grouped_positions
 from dedupkit.journey import Journey
 from dedupkit.matching.stage import SearchFacts
 from dedupkit.options import resolve_recipe
+from dedupkit.parts import silent
 from dedupkit.sample import Tier
 from dedupkit.sources import open_source
 from dedupkit.storage import Folder
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import os
 
     from dedupkit.engines import Engine
-    from dedupkit.parts import Observer, Progress
+    from dedupkit.parts import Observer
     from dedupkit.recipe import Recipe
 
 
@@ -191,7 +192,7 @@ def find_duplicates(
     with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
         work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
-        journey = Journey(opened, chosen, work, engine or LocalEngine(workers), progress or _silent, emits=False)
+        journey = Journey(opened, chosen, work, engine or LocalEngine(workers), progress or silent, emits=False)
         matched = journey.match(journey.fingerprint(), for_decisions=False)
         names = _names(journey)
     faulty = names.filter(pc.is_valid(names["fault"]))
@@ -209,10 +210,6 @@ def find_duplicates(
         facts.neighbour_recall,
         facts.capped_neighbours,
     )
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody is told."""
 
 
 def _names(journey: Journey) -> pa.Table:

@@ -318,7 +318,7 @@ class Journey:
         if stale:
             tables = verified(self, candidates, for_decisions=for_decisions)
             for part, table in zip(parts, tables, strict=True):
-                if part.name in {each.name for each in stale}:
+                if part in stale:
                     make_part(stage, _table_writer(table), part)
         self.tables.stage("views").discard_others([])  # also those of a run that was killed when pairs were made
         return Matched(*(read_table(stage, part.name) for part in parts))

@@ -48,6 +48,10 @@ class Progress:
 Observer = Callable[[Progress], None]
 
 
+def silent(progress: Progress) -> None:
+    """The observer that tells nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part to be made.

@@ -22,7 +22,7 @@ from dedupkit.examples import ExampleSource, block_examples, fingerprint_example
 from dedupkit.fingerprints.stage import fingerprint_shard
 from dedupkit.journey import Journey
 from dedupkit.outfolder import PUBLISHED, alone_in
-from dedupkit.parts import Part, make_part, read_table, table_name, write_table
+from dedupkit.parts import Part, make_part, read_table, silent, table_name, write_table
 from dedupkit.recipe import Blocklist, Limits, Recipe
 from dedupkit.sample import DECISIONS, EVIDENCE, FINGERPRINTS, ROW_BITS, Action, Reason, Tier
 from dedupkit.sinks import FORMATS, make_sink
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dedupkit.engines import Engine
-    from dedupkit.parts import Observer, Progress
+    from dedupkit.parts import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def remove(
     with alone_in(folder):
         if folder.below(".dedupkit").exists(PLAN):
             erase(folder)  # of a removal that was killed
-        search = _Search(folder, engine or LocalEngine(None), progress or _silent)
+        search = _Search(folder, engine or LocalEngine(None), progress or silent)
         hits = search.named(set(urls), set(keys), digests)
         with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
             written = search.write_images(hits, Path(scratch))
@@ -138,10 +138,6 @@ def remove(
                 pq.write_table(plan, handle)
             erase(folder)
     return Removed(str(out), plan, stood)
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody is told."""
 
 
 def _checked(out: str | os.PathLike[str]) -> Folder:

@@ -14,7 +14,7 @@ import numpy as np
 from dedupkit.audit.cliques import largest_clique
 from dedupkit.audit.distances import distances, l2, nearest_rows, tiled_l2
 from dedupkit.audit.extracted import Asked, Extracted, Extraction
-from dedupkit.audit.images import fitted_pixels
+from dedupkit.audit.images import at_size, fitted_pixels
 from dedupkit.audit.model import Denoiser, Generator, require
 from dedupkit.audit.screening import text_noise_norms
 from dedupkit.audit.statistics import Share
@@ -133,7 +133,7 @@ def judge_generations(
     options = options or ExtractionOptions()
     best: dict[int, Extracted] = {}
     count, null = 0, _Null(controls, training, options, l2)
-    for images in (_at_size(part, training.size) for part in drawn):
+    for images in (at_size(part, training.size) for part in drawn):
         count += len(images)
         null.add(images)
         near = training.nearest(images)
@@ -181,7 +181,7 @@ def _conditional(
     for row, drawn in zip(rows, album.parts("drawing", captions, seeds, options.images), strict=False):
         if len(drawn) < options.images:
             break
-        images = _at_size(drawn, training.size)
+        images = at_size(drawn, training.size)
         null.add(images)
         found, hits = _judged_caption(images, row, training, options)
         asked.append(found)
@@ -302,9 +302,3 @@ class _Null:
     def share(self) -> Share | None:
         """Of the images that the model never saw, those that came out as near as what counts as a copy."""
         return Share(int((self._nearest <= self._max_l2).sum()), len(self._nearest)) if len(self._nearest) else None
-
-
-def _at_size(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    if not len(images):
-        return np.empty((0, *size, 3), np.uint8)
-    return images if images.shape[1:3] == size else np.stack([fitted_pixels(each, size) for each in images])

@@ -61,6 +61,13 @@ def fitted_pixels(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
     return pixels if pixels.shape[:2] == size else covering(Image.fromarray(pixels), size)
 
 
+def at_size(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Images of any one size, or none, brought to another, shape (n, *size, 3)."""
+    if not len(images):
+        return np.empty((0, *size, 3), np.uint8)
+    return images if images.shape[1:3] == size else np.stack([fitted_pixels(each, size) for each in images])
+
+
 def covering(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A picture scaled until it covers a height and width, and cut at the centre."""
     from PIL.Image import Resampling

@@ -19,7 +19,7 @@ from dedupkit.audit.adapters.generations import Generations
 from dedupkit.audit.album import Album, Budget
 from dedupkit.audit.canary_findings import ask_about_canaries, look_for_canaries
 from dedupkit.audit.extraction_attack import ExtractionOptions, extraction, judge_generations
-from dedupkit.audit.images import fitted, fitted_pixels
+from dedupkit.audit.images import at_size, fitted
 from dedupkit.audit.inpainting_attack import InpaintingOptions, inpainting
 from dedupkit.audit.membership_attack import MembershipOptions, membership
 from dedupkit.audit.model import Denoiser, Generator, Inpainter, can
@@ -28,11 +28,12 @@ from dedupkit.audit.samples import Samples
 from dedupkit.audit.training_set import TrainingSet
 from dedupkit.canaries.checking import open_output
 from dedupkit.canaries.commitment import commitment_of
+from dedupkit.canaries.manifest import read_manifest
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.options import resolve_recipe
 from dedupkit.outfolder import alone_in
-from dedupkit.parts import Progress
+from dedupkit.parts import Progress, silent
 from dedupkit.sources.listing import public
 from dedupkit.storage import Folder, Stage
 
@@ -156,7 +157,7 @@ def audit(
 
     options, budget = options or AuditOptions(), budget or Budget()
     _check_installed()
-    manifest = None if canaries is None else _manifest(canaries, passphrase)
+    manifest = None if canaries is None else read_manifest(canaries, passphrase=passphrase)
     opened = open_model(model, **opening)
     with _work_folder(out) as work:
         asking = _Asking(
@@ -169,7 +170,7 @@ def audit(
             recipe=resolve_recipe(recipe) if recipe is not None else None,
             work=work,
             engine=engine or LocalEngine(workers),
-            observe=progress or _silent,
+            observe=progress or silent,
         )
         findings, skipped = asking.ask()
         result = Audit(
@@ -270,7 +271,7 @@ class _Asking:
         return extraction(self._album, self._training, self.options.extraction, controls=controls)
 
     def _batches(self) -> Iterator[NDArray[np.uint8]]:
-        return (fitted_batch(batch.images, self._size) for batch in self.model.batches())
+        return (at_size(batch.images, self._size) for batch in self.model.batches())
 
     def _sides(self, count: int) -> tuple[Samples, Samples]:
         """Members and controls that are alike in all but training, as many of both as there are."""
@@ -325,11 +326,6 @@ class _Asking:
         return Samples(controls.images(rows), [controls.captions[row] for row in rows])
 
 
-def fitted_batch(images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Images of any one size, brought to another."""
-    return np.stack([fitted_pixels(each, size) for each in images])
-
-
 @contextmanager
 def _work_folder(out: str | os.PathLike[str] | None) -> Iterator[Folder]:
     """Where tables and drawn images lie: below `out`, so that a later run goes on from there, or for this run alone."""
@@ -356,12 +352,6 @@ def _check_installed() -> None:
         raise UsageError(f"an audit needs {' and '.join(missing)}; pip install 'dedupkit[audit]'")
 
 
-def _manifest(path: str | os.PathLike[str], passphrase: str | None) -> Manifest:
-    from dedupkit.canaries.manifest import read_manifest
-
-    return read_manifest(path, passphrase=passphrase)
-
-
 def _named(what: Any) -> str:
     return public(os.fspath(what)) if isinstance(what, (str, os.PathLike)) else type(what).__name__
 
@@ -371,7 +361,3 @@ def _asked(options: AuditOptions, budget: Budget, opening: Mapping[str, Any]) ->
     asked = json.loads(json.dumps(asdict(options), default=str))
     budgeted = {"generations": budget.generations, "seconds": budget.seconds, "drawn": budget.drawn}
     return {**asked, "budget": budgeted, "model": {name: str(value) for name, value in opening.items()}}
-
-
-def _silent(progress: object) -> None:
-    """Nobody is told."""

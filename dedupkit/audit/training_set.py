@@ -191,8 +191,9 @@ class TrainingSet:
         images : ndarray of uint8, shape (n, *size, 3), RGB
         """
         _, near = nearest_rows(self._small_rows(images), self._all_small, _CANDIDATES)
-        if self.descriptors is not None:
-            _, alike = nearest_rows(self._described(images), self.descriptors, _CANDIDATES, by_cosine=True)
+        described = None if self.descriptors is None else self._described(images)
+        if described is not None and self.descriptors is not None:
+            _, alike = nearest_rows(described, self.descriptors, _CANDIDATES, by_cosine=True)
             near = np.hstack([near, alike])
         kept, place = np.unique(near, return_inverse=True)
         full = self.images(kept)
@@ -201,7 +202,7 @@ class TrainingSet:
         at = np.arange(len(images))
         rows = near[at, best]
         shown = full[place.reshape(near.shape)[at, best]]
-        return Nearest(rows, apart[at, best], tiled_l2(images, shown), self._cosine(images, rows))
+        return Nearest(rows, apart[at, best], tiled_l2(images, shown), self._cosine(described, rows))
 
     def relative_distances(self, images: NDArray[np.uint8], neighbours: int, alpha: float) -> NDArray[np.float64]:
         """Distance to the nearest training image against that to its neighbourhood (arXiv 2301.13188, section 5.1).
@@ -240,11 +241,11 @@ class TrainingSet:
         describer = open_describer(self.journey.recipe.descriptor)
         return describer.describe(np.stack([squeezed(each, describer.side) for each in images]))
 
-    def _cosine(self, images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        if self.descriptors is None:
-            return np.full(len(images), np.nan, np.float32)
+    def _cosine(self, described: NDArray[np.float32] | None, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        if described is None or self.descriptors is None:
+            return np.full(len(rows), np.nan, np.float32)
         theirs = self.descriptors[rows].astype(np.float32)
-        return np.asarray(np.einsum("ij,ij->i", self._described(images), theirs), np.float32)
+        return np.asarray(np.einsum("ij,ij->i", described, theirs), np.float32)
 
 
 _NO_CHECKS = Hygiene(

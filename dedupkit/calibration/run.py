@@ -21,7 +21,7 @@ from dedupkit.errors import UsageError
 from dedupkit.journey import Journey
 from dedupkit.matching.radius import max_hamming_bits
 from dedupkit.options import resolve_recipe
-from dedupkit.parts import Progress
+from dedupkit.parts import Progress, silent
 from dedupkit.recipe import Blocklist, SourceOptions
 from dedupkit.sources import open_source, spool
 from dedupkit.sources.lists import ListSource
@@ -101,7 +101,7 @@ def calibrate(
     chosen = resolve_recipe(recipe)
     planted = edits_named(edits)
     _check(samples, wanted_precision, seed)
-    observe = progress or _silent
+    observe = progress or silent
     with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
         work, engine = Folder(scratch, durable=False), LocalEngine(workers)
         opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("source"))
@@ -148,10 +148,6 @@ def _told(samples: Iterable[Sample], total: int, observe: Observer) -> Iterator[
         if done % _TOLD_EVERY == 0:
             observe(Progress("copies", done, total, done))
     observe(Progress("copies", total, total, total))
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody is told."""
 
 
 def _result(

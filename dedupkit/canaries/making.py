@@ -27,6 +27,7 @@ from dedupkit.hygiene.checks import checked
 from dedupkit.hygiene.metadata import without_metadata
 from dedupkit.hygiene.orientation import baked
 from dedupkit.options import resolve_recipe
+from dedupkit.parts import silent
 from dedupkit.sample import FINGERPRINTS, Fault, Sample
 from dedupkit.sinks.base import KeptSample
 from dedupkit.sources import open_source
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dedupkit.canaries.detectability import Detectability
-    from dedupkit.parts import Observer, Progress
+    from dedupkit.parts import Observer
     from dedupkit.recipe import Canaries, Recipe
 
 _log = logging.getLogger("dedupkit")
@@ -125,7 +126,7 @@ def make(
         raise UsageError("neither planted nor controls says how many canaries to make; set one of them")
     secret = secrets.token_hex(32)
     rng = np.random.default_rng(int(secret, 16))
-    observe = progress or _silent
+    observe = progress or silent
     measured = _measure(source, chosen, rng, observe)
     artist = _Artist(options, chosen, measured, _own_images(held_out, options, chosen, rng, observe), rng)
     canaries = tuple(_numbered(artist, options, rng))
@@ -323,7 +324,3 @@ def _warn(detection: dict[str, Detectability], max_auc: float) -> None:
                 found.auc,
                 max_auc,
             )
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody is told."""
