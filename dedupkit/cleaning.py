@@ -150,7 +150,7 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
         raise UsageError(f"{source} holds no samples; name a source with images")
     shards, planting = len(journey.shards), journey.planting
     canaries = None if planting is None else planting.check(journey.tables, shards)
-    decisions = journey.decide(fingerprints, journey.match(fingerprints).pairs)
+    decisions = journey.decide(fingerprints, journey.match(fingerprints))
     if planting is not None and canaries is not None:
         planting.check_decisions(journey.tables, shards, canaries)
     captions = settle_captions(journey, decisions, canaries)

@@ -17,6 +17,7 @@ from dedupkit.mitigation.captions import normal_forms
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, CaptionFacts
 from dedupkit.parts import Part, make_part, read_table, table_name, write_table
 from dedupkit.report.build import build_report
+from dedupkit.report.decided import decided_of
 from dedupkit.report.gallery import choose
 from dedupkit.report.previews import MEASURES
 from dedupkit.report.sensitive import SensitiveFacts
@@ -135,7 +136,7 @@ def _write_report(
         gallery=choose(decisions),
         search=SearchFacts(**told["search"]),
         captions=CaptionFacts(**{field.name: facts[field.name] for field in fields_of(CaptionFacts)}),
-        previews=previews_of(decisions, partial(_measures, work)),
+        previews=previews_of(decided_of(decisions), partial(_measures, work)),
         commitment=told["canary_commitment"],
         sensitive=SensitiveFacts(**told["sensitive"]),
         placeholders=_placeholders_left(told["suspected_placeholders"], set(plan["key"].to_pylist())),

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from dedupkit.errors import UsageError
 from dedupkit.fingerprints.stage import fingerprint_shard
 from dedupkit.matching.radius import max_hamming_bits
-from dedupkit.matching.shown import BLOCKED, Given, find_shown
+from dedupkit.matching.shown import BLOCKED, VIEWS_NAME, Given, find_shown
 from dedupkit.parts import Part, make_part, make_parts, read_table, stale_parts, write_table
 from dedupkit.sample import FINGERPRINTS, Reason, Tier
 from dedupkit.sources.base import Shard
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dedupkit.journey import Journey
+    from dedupkit.journey import Journey, Tables
     from dedupkit.recipe import Recipe
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Source
-    from dedupkit.storage import Stage
+    from dedupkit.storage import Folder
 
 STAGE = "blocked/1"
 EXAMPLE_STAGES = ("blocked", "blocked_copies")
@@ -152,11 +152,11 @@ def block_examples(journey: Journey, examples: ExampleSource, reports: Sequence[
 
     def look() -> Given:
         if not _asks_geometry(journey.recipe):
-            return Given(table=stage, name=_EXAMPLES_PART, views="", said=said)
-        part = Part("views.arrow", {}, (0, shard, np.arange(count, dtype=np.uint64)))
+            return Given(table=stage, name=_EXAMPLES_PART, views=None, said=said)
+        part = Part(VIEWS_NAME, {}, (0, shard, np.arange(count, dtype=np.uint64)))
         task = partial(views.write_views, source=examples, recipe=journey.recipe, threads=1)
         make_part(seen, task, part)
-        return Given(table=stage, name=_EXAMPLES_PART, views=seen.parts.path(part.name), said=said)
+        return Given(table=stage, name=_EXAMPLES_PART, views=seen.parts, said=said)
 
     try:
         first = find_in_shards(journey, "blocked", look, stage.report(_EXAMPLES_PART)["sha256"], reports, count)
@@ -174,12 +174,12 @@ def _block_copies(journey: Journey, first: Sequence[Mapping[str, Any]], reports:
     positions = seeds["place"].to_numpy()
 
     def look() -> Given:
-        path = ""
+        seen = None
         if _asks_geometry(journey.recipe) and len(positions):
             from dedupkit.verification import views_of
 
-            path = _renumbered(views_of(journey, np.sort(positions)), positions, journey.tables.stage("example_views"))
-        return Given(table=stage, name=part.name, views=path, said="a copy of the blocked sample")
+            seen = _renumbered(journey.tables, views_of(journey, np.sort(positions)), positions)
+        return Given(table=stage, name=part.name, views=seen, said="a copy of the blocked sample")
 
     try:
         find_in_shards(journey, "blocked_copies", look, stage.report(part.name)["sha256"], reports, len(positions))
@@ -209,23 +209,25 @@ def _seeds(journey: Journey) -> pa.Table:
     return table.append_column("place", table["position"]).set_column(0, FINGERPRINTS.field("position"), numbers)
 
 
-def _renumbered(paths: Sequence[str], positions: NDArray[np.uint64], stage: Stage) -> str:
-    """One file of views, by the numbers of the given pictures in place of their positions."""
+def _renumbered(tables: Tables, names: Sequence[str], positions: NDArray[np.uint64]) -> Folder:
+    """One file of the views in some parts, by the numbers of the given pictures in place of their positions."""
     from dedupkit.matching.views import VIEWS
+
+    views, stage = tables.stage("views"), tables.stage("example_views")
 
     def write(_: Any, handle: IO[bytes]) -> dict[str, Any]:
         rows = 0
         with pa.ipc.new_file(handle, VIEWS) as out:
-            for path in paths:
-                with pa.memory_map(path) as mapped:
-                    table = pa.ipc.open_file(mapped).read_all()
-                    numbers = np.searchsorted(positions, table["position"].to_numpy()).astype(np.uint64)
-                    out.write_table(table.set_column(0, VIEWS.field("position"), pa.array(numbers)))
-                    rows += table.num_rows
+            for name in names:
+                with views.parts.reading(name) as file:
+                    table = pa.ipc.open_file(file).read_all()
+                numbers = np.searchsorted(positions, table["position"].to_numpy()).astype(np.uint64)
+                out.write_table(table.set_column(0, VIEWS.field("position"), pa.array(numbers)))
+                rows += table.num_rows
         return {"rows": rows}
 
-    make_part(stage, write, Part("views.arrow", {}, None))
-    return stage.parts.path("views.arrow")
+    make_part(stage, write, Part(VIEWS_NAME, {}, None))
+    return stage.parts
 
 
 def _asks_geometry(recipe: Recipe) -> bool:
@@ -259,7 +261,7 @@ def find_in_shards(
             make_part(stage, lambda _, handle: write_table(BLOCKED.empty_table(), handle), part)
         return [stage.report(part.name) for part in parts]
     # pictures are looked at where a part has to be made; else nobody asks
-    ready = look() if stale_parts(name, stage, parts) else Given(table=stage, name="", views="", said="")
+    ready = look() if stale_parts(name, stage, parts) else Given(table=stage, name="", views=None, said="")
     earlier = journey.tables.blocked_by[: journey.tables.blocked_by.index(name)]
     task = partial(
         find_shown, given=ready, work=journey.work, source=journey.source, recipe=recipe, radius=radius,

@@ -194,12 +194,13 @@ def find_duplicates(
         opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
         journey = Journey(opened, chosen, work, engine or LocalEngine(workers), progress or silent, emits=False)
         matched = journey.match(journey.fingerprint(), for_decisions=False)
+        found = matched.pairs, matched.look_alikes
         names = _names(journey)
     faulty = names.filter(pc.is_valid(names["fault"]))
     faults = dict(zip(faulty["key"].to_pylist(), faulty["fault"].to_pylist(), strict=True))
-    facts = SearchFacts.of(matched.pairs)
+    facts = SearchFacts.of(found[0])
     floor = journey.recipe.matching.min_cosine if journey.recipe.descriptor else 1.0
-    pairs, look_alikes = (_with_keys(table, names) for table in (matched.pairs, matched.look_alikes))
+    pairs, look_alikes = (_with_keys(table, names) for table in found)
     return Found(
         names.num_rows,
         pairs,
@@ -214,12 +215,14 @@ def find_duplicates(
 
 def _names(journey: Journey) -> pa.Table:
     """Position, unique key and fault of every sample."""
-    from dedupkit.grouping.keys import replaced, unique_keys
+    from dedupkit.grouping.keys import UniqueKeys
 
-    columns = ("position", "key", "shard", "fault")
-    table = pa.concat_tables([journey.tables.fingerprints(number, columns) for number in range(len(journey.shards))])
-    keys = replaced(table["key"], unique_keys(table["key"], table["shard"]))
-    return pa.table({"position": table["position"], "key": keys, "fault": table["fault"]})
+    shards = range(len(journey.shards))
+    names = UniqueKeys.of(journey.tables.fingerprints, len(shards))
+    tables = [journey.tables.fingerprints(number, ("position", "key", "fault")) for number in shards]
+    keys = [names.replaced(number, table["key"]) for number, table in enumerate(tables)]
+    renamed = [table.set_column(1, "key", key) for table, key in zip(tables, keys, strict=True)]
+    return pa.concat_tables(renamed)
 
 
 def _with_keys(pairs: pa.Table, names: pa.Table) -> pa.Table:

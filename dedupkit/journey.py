@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,14 +35,27 @@ from dedupkit.hygiene.placeholders import Placeholders
 from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.matching import stage as matching
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, clean_captions
-from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, table_name, write_table
+from dedupkit.parts import (
+    Part,
+    Progress,
+    make_part,
+    make_parts,
+    read_schema,
+    read_table,
+    read_tables,
+    stale_parts,
+    table_name,
+    write_table,
+    write_tables,
+)
 from dedupkit.recipe import policy_name
+from dedupkit.sample import PAIRS
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Stage, digest
 from dedupkit.takedown import block_taken_down
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dedupkit.canaries.planting import Planting
     from dedupkit.engines import Engine
@@ -50,6 +65,7 @@ if TYPE_CHECKING:
     from dedupkit.storage import Folder
 
 
+_CANDIDATES, _PAIRS, _LOOK_ALIKES, _SCRATCH = "candidates.parquet", "pairs.parquet", "look_alikes.parquet", "scratch"
 _OF_EMITTING = {"strip_metadata", "orientation", "drop_fields"}
 _OF_PROOF = {"verify", "min_score", "look_alikes", "min_look_alike_cosine", "sure_cosine"}
 
@@ -113,18 +129,25 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """What matching found.
+    """What matching found, in files of the work folder.
 
     Attributes
     ----------
-    pairs : pyarrow.Table
-        Copies, in the schema of `dedupkit.sample.PAIRS`.
-    look_alikes : pyarrow.Table
-        What is near by descriptor and was refused, in the same schema.
+    stage : Stage
+        Where they lie.
     """
 
-    pairs: pa.Table
-    look_alikes: pa.Table
+    stage: Stage
+
+    @property
+    def pairs(self) -> pa.Table:
+        """All copies, in the schema of `dedupkit.sample.PAIRS`."""
+        return read_table(self.stage, _PAIRS)
+
+    @property
+    def look_alikes(self) -> pa.Table:
+        """What is near by descriptor and was refused, in the same schema."""
+        return read_table(self.stage, _LOOK_ALIKES)
 
 
 @dataclass(frozen=True)
@@ -267,7 +290,7 @@ class Journey:
 
         return f"{open_describer(self.recipe.descriptor).identity} cv2 {cv2.__version__}"
 
-    def candidates(self, fingerprints: Sequence[dict[str, Any]]) -> pa.Table:
+    def candidates(self, fingerprints: Sequence[dict[str, Any]]) -> Stage:
         """Find the pairs of equal bytes, near hashes and near descriptors among all fingerprints."""
         stage = self.tables.stage("candidates")
         chosen = self.recipe.matching.model_dump(exclude=_OF_PROOF)
@@ -278,20 +301,41 @@ class Journey:
             "matching": digest(chosen),
             "canaries": self.planted_identity,
         }
-        part = Part("candidates.parquet", inputs, None)
+        part = Part(_CANDIDATES, inputs, None)
         stage.discard_others([part.name])
         if stale_parts("candidates", stage, [part]):
             self.observe(Progress("candidates", 0, 1, 0))
-            columns = (*matching.COLUMNS, "descriptor") if self.recipe.descriptor else matching.COLUMNS
-            tables = (self.tables.fingerprints(number, columns) for number in range(len(self.shards)))
-            scratch = Path(self.work.path("scratch"))
-            found = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1), scratch)
-            if self.planting is not None:
-                found = self.planting.without_pairs(found, self.tables, len(self.shards))
-            make_part(stage, _table_writer(found), part)
-        self.work.remove("scratch")  # and what a killed run left there
+            make_part(stage, self._write_candidates, part)
         self.observe(Progress("candidates", 1, 1, 0))
-        return read_table(stage, part.name)
+        return stage
+
+    def _write_candidates(self, _: object, handle: IO[bytes]) -> dict[str, Any]:
+        columns = (*matching.COLUMNS, "descriptor") if self.recipe.descriptor else matching.COLUMNS
+        tables = (self.tables.fingerprints(number, columns) for number in range(len(self.shards)))
+        threads, memory = self.engine.threads_a_task(1), self.engine.memory_of_set()
+        with (
+            self.scratch() as folder,
+            matching.find_candidates(
+                tables, self.recipe.matching, threads=threads, scratch=folder, memory=memory
+            ) as found,
+        ):
+            pairs = found.tables
+            if self.planting is not None:
+                pairs = self.planting.without_pairs(pairs, self.tables, len(self.shards))
+            return write_tables(pairs, handle, found.schema)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder on this machine for files that nobody needs afterwards; what a killed run left there goes too."""
+        if not self.work.is_local:
+            with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
+                yield Path(folder)
+            return
+        self.work.remove(_SCRATCH)
+        try:
+            yield Path(self.work.path(_SCRATCH))
+        finally:
+            self.work.remove(_SCRATCH)
 
     def match(self, fingerprints: Sequence[dict[str, Any]], *, for_decisions: bool = True) -> Matched:
         """Find the pairs of copies among all fingerprints.
@@ -300,30 +344,39 @@ class Journey:
         no more pairs are verified than the groups need.
         """
         from dedupkit.matching import proof
-        from dedupkit.verification import verified
 
         candidates = self.candidates(fingerprints)
         stage = self.tables.stage("pairs")
         keep = self.recipe.keep
         inputs = {
             "stage": proof.STAGE,
-            "candidates": self.tables.stage("candidates").report("candidates.parquet")["sha256"],
+            "candidates": candidates.report(_CANDIDATES)["sha256"],
             "matching": digest(self.recipe.matching.model_dump()),
             "keep": digest(policy_name(keep.policy)) if for_decisions else "",
         }
-        parts = [Part(name, inputs, None) for name in ("pairs.parquet", "look_alikes.parquet")]
+        parts = [Part(name, inputs, None) for name in (_PAIRS, _LOOK_ALIKES)]
         stage.discard_others([part.name for part in parts])
         # Code cannot be compared, so pairs for a policy that is code are made anew each time.
         stale = parts if for_decisions and callable(keep.policy) else stale_parts("pairs", stage, parts)
         if stale:
-            tables = verified(self, candidates, for_decisions=for_decisions)
-            for part, table in zip(parts, tables, strict=True):
-                if part in stale:
-                    make_part(stage, _table_writer(table), part)
+            self._write_pairs(candidates, stage, stale, for_decisions=for_decisions)
         self.tables.stage("views").discard_others([])  # also those of a run that was killed when pairs were made
-        return Matched(*(read_table(stage, part.name) for part in parts))
+        return Matched(stage)
 
-    def decide(self, fingerprints: Sequence[dict[str, Any]], pairs: pa.Table) -> list[dict[str, Any]]:
+    def _write_pairs(self, candidates: Stage, stage: Stage, parts: Sequence[Part], *, for_decisions: bool) -> None:
+        from dedupkit.verification import verified
+
+        schema = read_schema(candidates, _CANDIDATES)
+        given = _InParts(candidates, _CANDIDATES)
+        with (
+            self.scratch() as folder,
+            verified(self, schema, given, for_decisions=for_decisions, scratch=folder) as found,
+        ):
+            tables = {_PAIRS: (found.pairs, found.schema), _LOOK_ALIKES: (found.look_alikes, PAIRS)}
+            for part in parts:
+                make_part(stage, _tables_writer(*tables[part.name]), part)
+
+    def decide(self, fingerprints: Sequence[dict[str, Any]], matched: Matched) -> list[dict[str, Any]]:
         """Decide about every sample; the report of each part of decisions."""
         stage = self.tables.stage("decisions")
         keep = self.recipe.keep
@@ -331,7 +384,7 @@ class Journey:
             "stage": deciding.STAGE,
             "fingerprints": digest([report["sha256"] for report in fingerprints]),
             "checks": self._checks(),
-            "pairs": self.tables.stage("pairs").report("pairs.parquet")["sha256"],
+            "pairs": matched.stage.report(_PAIRS)["sha256"],
             "keep": digest([policy_name(keep.policy), keep.max_copies]),
         }
         parts = [Part(name, inputs, None) for name in map(table_name, range(len(self.shards)))]
@@ -339,14 +392,19 @@ class Journey:
         # Code cannot be compared, so decisions of a policy that is code are made anew each time.
         stale = parts if callable(keep.policy) else stale_parts("decisions", stage, parts)
         if stale:
-            tables = deciding.decide(self.tables.fingerprints, len(self.shards), pairs, keep)
             names = {part.name for part in stale}
-            for done, (part, table) in enumerate(zip(parts, tables, strict=True), 1):
-                if part.name in names:
-                    table = with_evidence(table, self.tables.blocked(done - 1))
-                    make_part(stage, _table_writer(table), part)
-                self.observe(Progress("decisions", done, len(parts), table.num_rows))
+            with self.scratch() as folder:
+                for done, (part, table) in enumerate(zip(parts, self._decided(matched, folder), strict=True), 1):
+                    if part.name in names:
+                        table = with_evidence(table, self.tables.blocked(done - 1))
+                        make_part(stage, _table_writer(table), part)
+                    self.observe(Progress("decisions", done, len(parts), table.num_rows))
         return [stage.report(part.name) for part in parts]
+
+    def _decided(self, matched: Matched, folder: Path) -> Iterator[pa.Table]:
+        read, memory = self.tables.fingerprints, self.engine.memory_of_set()
+        pairs = partial(read_tables, matched.stage, _PAIRS)
+        return deciding.decide(read, len(self.shards), pairs, self.recipe.keep, scratch=folder, memory=memory)
 
     def field_types(self) -> pa.Schema:
         """Types of the samples' other fields, over all shards."""
@@ -378,3 +436,18 @@ def _fingerprint_part(
 
 def _table_writer(table: pa.Table) -> Maker:
     return lambda _, handle: write_table(table, handle)
+
+
+def _tables_writer(tables: Iterable[pa.Table], schema: pa.Schema) -> Maker:
+    return lambda _, handle: write_tables(tables, handle, schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _InParts:
+    """A table between stages that is read some rows at a time, as often as it is asked for."""
+
+    stage: Stage
+    name: str
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return read_tables(self.stage, self.name)

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    import pyarrow as pa
     from typing_extensions import Buffer
 
     from dedupkit.engines import Engine
     from dedupkit.storage import Stage
 
+_ROWS = 1 << 16  # of a row group
 _log = logging.getLogger("dedupkit")
 
 
@@ -165,8 +166,38 @@ class _DigestingWriter(io.RawIOBase):
 
 def write_table(table: pa.Table, handle: IO[bytes]) -> dict[str, Any]:
     """Write a table between stages."""
-    pq.write_table(table, handle, compression="zstd", row_group_size=1 << 16)
+    pq.write_table(table, handle, compression="zstd", row_group_size=_ROWS)
     return {"rows": table.num_rows}
+
+
+def write_tables(tables: Iterable[pa.Table], handle: IO[bytes], schema: pa.Schema) -> dict[str, Any]:
+    """Write a table between stages that comes in parts, whose sizes the file does not show."""
+    rows, waiting = 0, schema.empty_table()
+    with pq.ParquetWriter(handle, schema, compression="zstd") as out:
+        for table in tables:
+            rows += table.num_rows
+            waiting = pa.concat_tables([waiting, table.replace_schema_metadata(schema.metadata)])
+            whole = waiting.num_rows // _ROWS * _ROWS
+            if whole:
+                out.write_table(waiting.slice(0, whole), row_group_size=_ROWS)
+                waiting = waiting.slice(whole)
+        if waiting.num_rows or not rows:
+            out.write_table(waiting.combine_chunks(), row_group_size=_ROWS)
+    return {"rows": rows}
+
+
+def read_tables(stage: Stage, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Read a table between stages some rows at a time."""
+    with stage.parts.reading(name) as handle:
+        file = pq.ParquetFile(handle)
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, columns=None if columns is None else list(columns), use_threads=False)
+
+
+def read_schema(stage: Stage, name: str) -> pa.Schema:
+    """The schema of a table between stages, with its metadata."""
+    with stage.parts.reading(name) as handle:
+        return pq.read_schema(handle)
 
 
 def read_table(stage: Stage, name: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -60,6 +60,11 @@ class Folder:
         root = fsspec.core.url_to_fs(self.url)[1].rstrip("/")
         return f"{root}/{name}" if name else root
 
+    @property
+    def is_local(self) -> bool:
+        """Whether this folder lies on the local filesystem."""
+        return isinstance(self.filesystem, LocalFileSystem)
+
     def below(self, name: str) -> Folder:
         """The folder `name` in this one."""
         return Folder(f"{self.url}/{name}", self.durable)

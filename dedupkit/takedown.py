@@ -55,7 +55,7 @@ def block_taken_down(journey: Journey, listed: pa.Table, reports: Sequence[Mappi
 
     stage, part = journey.tables.stage("taken_list"), Part("listed.parquet", {"listed": _identity(listed)}, None)
     make_part(stage, lambda _, handle: write_table(listed, handle), part)
-    given = Given(table=stage, name=part.name, views="", said="taken down earlier, as", only_sure=True)
+    given = Given(table=stage, name=part.name, views=None, said="taken down earlier, as", only_sure=True)
     inputs = stage.report(part.name)["sha256"]
     found = find_in_shards(journey, "taken_down", lambda: given, inputs, reports, listed.num_rows)
     _log.warning(

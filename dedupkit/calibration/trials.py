@@ -16,7 +16,9 @@ from dedupkit.calibration.copies import ORIGINAL
 from dedupkit.calibration.shares import Share, share_of, wilson
 from dedupkit.grouping.groups import components
 from dedupkit.matching import stage as matching_stage
-from dedupkit.matching.proof import Evidence
+from dedupkit.matching.proof import EVIDENCE
+from dedupkit.sample import PAIRS
+from dedupkit.scratch import Scratch
 from dedupkit.verification import geometry, verified
 
 if TYPE_CHECKING:
@@ -50,30 +52,25 @@ class Remembering:
     def __init__(self, verifier: Verifier, positions: NDArray[np.uint64]) -> None:
         self._verifier, self._positions = verifier, positions
         self._keys = np.empty(0, dtype=np.int64)  # ascending
-        self._evidence: Evidence | None = None
+        self._evidence: NDArray[Any] = np.empty(0, EVIDENCE)
 
     def cosine(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Cosine of the descriptors of pairs of positions."""
         return self._verifier.cosine(a, b)
 
-    def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Evidence:
+    def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[Any]:
         """Evidence about pairs of positions."""
         here, there = (np.searchsorted(self._positions, end) for end in (a, b))
         keys = here * len(self._positions) + there
         new = ~np.isin(keys, self._keys)
-        if new.any() or self._evidence is None:
+        if new.any():
             self._learn(keys[new], self._verifier(a[new], b[new]))
-        known: Any = self._evidence
-        found: Evidence = known.rows(np.searchsorted(self._keys, keys))
-        return found
+        return np.asarray(self._evidence[np.searchsorted(self._keys, keys)])
 
-    def _learn(self, keys: NDArray[np.int64], evidence: Evidence) -> None:
-        if self._evidence is not None:
-            columns = [(getattr(self._evidence, name), getattr(evidence, name)) for name in Evidence.__slots__]
-            evidence = Evidence(*(np.concatenate(both) for both in columns))
+    def _learn(self, keys: NDArray[np.int64], evidence: NDArray[Any]) -> None:
         joined = np.concatenate([self._keys, keys])
         order = np.argsort(joined, kind="stable")
-        self._keys, self._evidence = joined[order], evidence.rows(order)
+        self._keys, self._evidence = joined[order], np.concatenate([self._evidence, evidence])[order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +157,8 @@ class Bench:
         matching = self.journey.recipe.matching
         if self.journey.recipe.descriptor and matching.verify == "geometry":
             positions = table["position"].to_numpy()
-            object.__setattr__(self, "verifier", Remembering(geometry(self.journey, positions, positions), positions))
+            verifier = geometry(self.journey, positions, positions, Scratch())
+            object.__setattr__(self, "verifier", Remembering(verifier, positions))
         own = self._pairs(matching, self.edit == -1)
         a, b = self._rows(own)
         object.__setattr__(self, "family", components(self.pictures, self.number[a], self.number[b]))
@@ -222,7 +220,9 @@ class Bench:
         candidates = matching_stage.match([self.table.filter(pa.array(rows))], matching, threads)
         recipe = self.journey.recipe.model_copy(update={"matching": matching})
         journey = replace(self.journey, recipe=recipe, observe=lambda _: None)
-        return verified(journey, candidates, for_decisions=False, verifier=self.verifier)[0]
+        given = candidates.schema, [candidates]
+        with verified(journey, *given, for_decisions=False, verifier=self.verifier) as found:
+            return pa.concat_tables([PAIRS.empty_table(), *found.pairs])
 
     def _rows(self, pairs: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         positions = self.table["position"].to_numpy()

@@ -17,7 +17,7 @@ from dedupkit.canaries.manifest import read_manifest
 from dedupkit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -120,16 +120,18 @@ class Planting:
             found.append(table.filter(pc.is_in(table["sha256"], value_set=digests))["position"].to_numpy())
         return np.concatenate(found)
 
-    def without_pairs(self, pairs: pa.Table, tables: Tables, shards: int) -> pa.Table:
+    def without_pairs(self, pairs: Iterable[pa.Table], tables: Tables, shards: int) -> Iterator[pa.Table]:
         """The pairs (or candidates) that touch no planted canary; all of them where dedup is not exempt.
 
         So every copy of a canary stays, and so does every picture that looks like one.
         """
-        if "dedup" not in self.exempt or not len(pairs):
-            return pairs
+        if "dedup" not in self.exempt:
+            yield from pairs
+            return
         mine = pa.array(self.positions(tables, shards), pa.uint64())
-        touching = pc.or_(pc.is_in(pairs["a"], value_set=mine), pc.is_in(pairs["b"], value_set=mine))
-        return pairs.filter(pc.invert(touching))
+        for table in pairs:
+            touching = pc.or_(pc.is_in(table["a"], value_set=mine), pc.is_in(table["b"], value_set=mine))
+            yield table.filter(pc.invert(touching))
 
     def check(self, tables: Tables, shards: int) -> NDArray[np.uint64]:
         """Hold the fingerprints against the manifest: each planted canary as often as it should be.

@@ -14,6 +14,15 @@ Outcome = TypeVar("Outcome")
 class Engine(Protocol):
     """Runs one task over many items; tasks write parts, so what comes back is small."""
 
+    @property
+    def in_this_process(self) -> bool:
+        """Whether tasks run in threads of this process."""
+        ...
+
+    def memory_of_set(self) -> int | None:
+        """Bytes that work over the whole set may take in this process; None: as much as is quickest."""
+        ...
+
     def threads_a_task(self, items: int) -> int:
         """Threads that each of so many tasks may use, so that all cores are busy and none is fought over."""
         ...

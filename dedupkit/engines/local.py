@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dedupkit.engines.allocator import keep_freed_memory
+from dedupkit.engines.budget import LEAST_MEMORY, RESIDENT, byte_count
 from dedupkit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -32,11 +33,14 @@ class LocalEngine:
     workers : int or None
         Worker processes; 1 runs in this process, with one thread a core.  None takes one process for every four
         cores, so that up to four cores need no second process.
+    memory : int or str, optional
+        What all processes together may take: bytes, or text such as ``4GiB``.  Fewer processes are started if it is
+        little.  The result never depends on it.
 
     Raises
     ------
     UsageError
-        `workers` is below 1.
+        `workers` is below 1, or `memory` below what a run takes.
 
     Notes
     -----
@@ -45,12 +49,23 @@ class LocalEngine:
     ``if __name__ == "__main__"``.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, memory: int | str | None = None) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"workers must be 1 or more, got {workers}; leave it out for one a core")
         cores = available_cores()
-        self.processes = workers or max(1, cores // _MOST_THREADS)
+        self.memory = None if memory is None else byte_count("memory", memory, least=LEAST_MEMORY)
+        wanted = workers or max(1, cores // _MOST_THREADS)
+        self.processes = wanted if self.memory is None else max(1, min(wanted, self.memory // LEAST_MEMORY))
         self.threads = max(1, cores // self.processes) if workers != 1 else cores
+
+    @property
+    def in_this_process(self) -> bool:
+        """Whether tasks run in threads of this process."""
+        return self.processes == 1
+
+    def memory_of_set(self) -> int | None:
+        """Bytes that work over the whole set may take, besides what a process takes anyway."""
+        return None if self.memory is None else self.memory - RESIDENT
 
     def threads_a_task(self, items: int) -> int:
         """Threads of one task: the tasks that run at once share the cores among them."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
 
 
@@ -43,20 +45,38 @@ class Graph:
 
 
 def components(nodes: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each node the least number among all that pairs (a, b) connect it with, directly or not."""
+    return components_of(nodes, lambda: [(a, b)])
+
+
+def components_of(
+    nodes: int, pairs: Callable[[], Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]]
+) -> NDArray[np.int64]:
     """For each node the least number among all that pairs connect it with, directly or not.
 
     Least labels are passed along all pairs and then followed to their ends, until no pair joins two labels: a few
-    rounds of work in proportion to the pairs, and 8 bytes a node.
+    rounds of work in proportion to the pairs, and 16 bytes a node.
+
+    Parameters
+    ----------
+    nodes : int
+        How many there are.
+    pairs : callable
+        Gives both ends of all pairs, some at a time; asked once a round.
     """
     label = np.arange(nodes)
-    while True:
-        mine, theirs = label[a], label[b]
-        if np.array_equal(mine, theirs):
-            return label
-        least = np.minimum(mine, theirs)
-        np.minimum.at(label, np.maximum(mine, theirs), least)
-        while not np.array_equal(label, label[label]):
-            label = label[label]
+    joined = True
+    while joined:
+        joined = False
+        for a, b in pairs():
+            mine, theirs = label[a], label[b]
+            if np.array_equal(mine, theirs):
+                continue
+            joined = True
+            np.minimum.at(label, np.maximum(mine, theirs), np.minimum(mine, theirs))
+        while joined and not np.array_equal(label, further := label[label]):
+            label = further
+    return label
 
 
 def stars(graph: Graph, rank: NDArray[np.int64], distance: NDArray[np.int64]) -> NDArray[np.int64]:

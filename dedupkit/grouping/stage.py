@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,24 +10,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.grouping import keep
-from dedupkit.grouping.keys import replaced, unique_keys
-from dedupkit.grouping.verdicts import grouped_positions, judge
+from dedupkit.grouping.bundles import verdicts_of
+from dedupkit.grouping.keys import UniqueKeys
+from dedupkit.grouping.verdicts import VERDICTS
 from dedupkit.sample import DECISIONS, FINGERPRINTS, ROW_BITS, Note, Reason
+from dedupkit.scratch import scratch_files
+from dedupkit.scratch_tables import rows_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from dedupkit.grouping.verdicts import Verdicts
+    from dedupkit.grouping.bundles import Pairs
     from dedupkit.recipe import Keep
+    from dedupkit.scratch_tables import ScratchTable
 
 STAGE = "decisions/2"
 _ACTION = {reason.value: reason.action.value for reason in Reason}
 
 
 def decide(
-    read: Callable[[int, Sequence[str]], pa.Table], shards: int, pairs: pa.Table, policy: Keep
+    read: Callable[[int, Sequence[str]], pa.Table],
+    shards: int,
+    pairs: pa.Table | Pairs,
+    policy: Keep,
+    *,
+    scratch: Path | None = None,
+    memory: int | None = None,
 ) -> Iterator[pa.Table]:
     """Decide about every sample.
 
@@ -36,36 +48,66 @@ def decide(
         Gives the named columns of the fingerprints of the shard of a number.
     shards : int
         How many there are.
-    pairs : pyarrow.Table
-        What matching found.
+    pairs : pyarrow.Table or callable
+        What matching found; a callable gives it some at a time.
     policy : Keep
         Which members of a group stay.
+    scratch : Path, optional
+        Folder for files that are removed at the end: 16 bytes a pair, 100 a sample that has one.  In memory if left
+        out.
+    memory : int, optional
+        Bytes that may be taken, besides 20 a sample that has a pair and the key of every one that stands for others.
 
     Yields
     ------
     pyarrow.Table
         The decisions of one shard after the other, in the schema of `dedupkit.sample.DECISIONS`.
-
-    Notes
-    -----
-    Holds all keys, and the rows of samples that have a pair: about 200 bytes each.
     """
-    names = columns_of(read, shards, ("key", "shard"))
-    renamed = unique_keys(names["key"], names["shard"])
-    keys = replaced(names["key"], renamed)
-    starts = np.cumsum([0] + [read(number, ("position",)).num_rows for number in range(shards)])
-    positions = grouped_positions(pairs["a"], pairs["b"])
-    members = columns_of(read, shards, keep.COLUMNS, positions)
+    given: Pairs = pairs if callable(pairs) else lambda: [pairs]
     most = None if policy.max_copies == "all" else policy.max_copies
-    verdicts = judge(pairs, positions, keep.ranks(members, policy), most)
-    kept_keys = keys.take(pa.array(_row_numbers(verdicts.kept, starts)))
-    renamed_rows = np.array(sorted(renamed), dtype=np.int64)
-    for number in range(shards):
-        table = read(number, ("position", "shard", "fault", "fault_detail", "notes"))
-        own_keys = keys.slice(starts[number], table.num_rows)
-        first, last = np.searchsorted(renamed_rows, starts[number : number + 2])
-        fresh = (renamed_rows[first:last] - starts[number]).tolist()
-        yield _decisions(table, own_keys, fresh, verdicts, kept_keys)
+
+    def rank(positions: NDArray[np.uint64]) -> NDArray[np.int64]:
+        return keep.ranks(columns_of(read, shards, keep.COLUMNS, positions), policy)
+
+    with scratch_files(scratch) as files:
+        names = UniqueKeys.of(read, shards, memory)
+        verdicts = verdicts_of(given, rank, most, files, memory)
+        kept = _KeptKeys.of(read, shards, verdicts, names)
+        for number in range(shards):
+            table = read(number, ("position", "key", "shard", "fault", "fault_detail", "notes"))
+            bounds = number << ROW_BITS, (number + 1) << ROW_BITS
+            yield _decisions(table, names, number, rows_between(verdicts, *bounds, VERDICTS), kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptKeys:
+    """Keys of the samples that stand for others."""
+
+    positions: NDArray[np.uint64]
+    keys: pa.ChunkedArray
+
+    @classmethod
+    def of(
+        cls,
+        read: Callable[[int, Sequence[str]], pa.Table],
+        shards: int,
+        verdicts: Sequence[ScratchTable],
+        names: UniqueKeys,
+    ) -> _KeptKeys:
+        standing = [np.unique(each.to_numpy()) for one in verdicts for each in one.column("kept")]
+        positions = np.unique(np.concatenate([np.empty(0, np.uint64), *standing]))
+        keys = [pa.array([], pa.string())]
+        for number in range(shards):
+            bounds = np.array([number, number + 1], dtype=np.uint64) << np.uint64(ROW_BITS)
+            wanted = positions[slice(*np.searchsorted(positions, bounds))] & np.uint64((1 << ROW_BITS) - 1)
+            if len(wanted):
+                keys.append(names.replaced(number, read(number, ("key",))["key"]).take(pa.array(wanted)))
+        return cls(positions, pa.chunked_array(keys, pa.string()))
+
+    def take(self, positions: pa.ChunkedArray) -> pa.Array:
+        """The keys of some of them."""
+        place = np.searchsorted(self.positions, positions.to_numpy())
+        return self.keys.take(pa.array(place)).combine_chunks()
 
 
 def columns_of(
@@ -86,39 +128,31 @@ def columns_of(
     return pa.concat_tables(tables) if tables else FINGERPRINTS.empty_table().select(columns)
 
 
-def _row_numbers(positions: NDArray[np.uint64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    shard = (positions >> np.uint64(ROW_BITS)).astype(np.int64)
-    return starts[shard] + (positions & np.uint64((1 << ROW_BITS) - 1)).astype(np.int64)
-
-
-def _decisions(
-    table: pa.Table, keys: pa.Array, renamed: list[int], verdicts: Verdicts, kept_keys: pa.Array
-) -> pa.Table:
+def _decisions(table: pa.Table, names: UniqueKeys, number: int, verdicts: pa.Table, kept: _KeptKeys) -> pa.Table:
     """Decisions of one shard: unique or quarantined, but for the samples there is a verdict about."""
-    positions = table["position"].to_numpy()
-    verdict = np.searchsorted(verdicts.positions, positions)
-    found = np.append(verdicts.positions, np.uint64(2**64 - 1))[verdict] == positions
+    positions, judged_positions = table["position"].to_numpy(), verdicts["position"].to_numpy()
+    verdict = np.searchsorted(judged_positions, positions)
+    found = np.append(judged_positions, np.uint64(2**64 - 1))[verdict] == positions
     judged = pa.array(verdict, mask=~found)
-    reasons = pc.coalesce(
-        pa.array(verdicts.reason.astype(object), pa.string()).take(judged), table["fault"].combine_chunks(),
-        pa.scalar(Reason.UNIQUE.value),
-    )  # fmt: skip
+    said = {name: verdicts[name].combine_chunks().take(judged) for name in verdicts.column_names}
+    reasons = pc.coalesce(said["reason"], table["fault"].combine_chunks(), pa.scalar(Reason.UNIQUE.value))
     actions = pa.array([_ACTION[reason] for reason in reasons.to_pylist()], pa.string())
+    kept_keys = kept.take(verdicts["kept"]).take(judged)
     columns: dict[str, Any] = {
         "position": table["position"],
-        "key": keys,
+        "key": names.replaced(number, table["key"]),
         "shard": table["shard"],
         "action": actions,
         "reason": reasons,
-        "group": pa.array(verdicts.group, pa.uint64()).take(judged),
-        "group_size": pc.coalesce(pa.array(verdicts.group_size).take(judged), pa.scalar(1, pa.uint32())),
-        "kept_key": pc.if_else(pc.equal(actions, "drop"), kept_keys.take(judged), pa.scalar(None, pa.string())),
-        "copy": _of_kept(actions, pa.array(verdicts.copy).take(judged), 0),
-        "copies_kept": _of_kept(actions, pa.array(verdicts.copies_kept).take(judged), 1),
-        "tier": verdicts.tier.take(judged),
-        "evidence": verdicts.evidence.take(judged),
+        "group": said["group"],
+        "group_size": pc.coalesce(said["group_size"], pa.scalar(1, pa.uint32())),
+        "kept_key": pc.if_else(pc.equal(actions, "drop"), kept_keys, pa.scalar(None, pa.string())),
+        "copy": _of_kept(actions, said["copy"], 0),
+        "copies_kept": _of_kept(actions, said["copies_kept"], 1),
+        "tier": said["tier"],
+        "evidence": said["evidence"],
         "detail": table["fault_detail"],
-        "notes": _with_note(table["notes"], renamed),
+        "notes": _with_note(table["notes"], names.renamed_rows(number)),
     }
     return pa.table([columns[field.name] for field in DECISIONS], schema=DECISIONS)
 

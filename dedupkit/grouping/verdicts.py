@@ -26,6 +26,19 @@ _DROPS = {
 _TIERS = tuple(_DROPS)
 _REASONS = (Reason.REPRESENTATIVE, Reason.SPARE_COPY, *_DROPS.values())
 _KEPT, _SPARE, _FIRST_DROP = 0, 1, 2
+VERDICTS = pa.schema(
+    {
+        "position": pa.uint64(),
+        "group": pa.uint64(),
+        "group_size": pa.uint32(),
+        "kept": pa.uint64(),
+        "reason": pa.string(),
+        "copy": pa.uint32(),
+        "copies_kept": pa.uint32(),
+        "tier": pa.string(),
+        "evidence": EVIDENCE,
+    }
+)
 _INVERSE = {ORIENTATIONS[turn]: ORIENTATIONS[inverse] for turn, inverse in enumerate(INVERSE)}
 
 
@@ -65,6 +78,13 @@ class Verdicts:
     copies_kept: NDArray[np.uint32]
     tier: pa.StringArray
     evidence: pa.StructArray
+
+    def table(self) -> pa.Table:
+        """One row a sample, in the schema `VERDICTS`."""
+        reason = pa.array(self.reason.astype(object), pa.string())
+        columns = (self.positions, self.group, self.group_size, self.kept, reason, self.copy, self.copies_kept)
+        arrays = [pa.array(each) for each in columns]
+        return pa.Table.from_arrays([*arrays, self.tier, self.evidence], schema=VERDICTS)
 
 
 def grouped_positions(a: pa.ChunkedArray, b: pa.ChunkedArray) -> NDArray[np.uint64]:

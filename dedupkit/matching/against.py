@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dedupkit.matching.gathered import gathering
 from dedupkit.matching.radius import layout_of
-from dedupkit.matching.stage import cosines, differ_inside, joined_hashes, load, worth_describing
+from dedupkit.matching.signatures import comparable, differ_inside, joined_hashes, load, worth_describing
+from dedupkit.matching.stage import cosines
 from dedupkit.matching.turns import mirrored_distances
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from dedupkit.matching.stage import Fingerprints
+    from dedupkit.matching.signatures import Fingerprints
     from dedupkit.recipe import Matching
 
 _PRODUCTS = 1 << 22  # cosines computed at a time, 16 MB
@@ -85,22 +85,17 @@ def suspicions(table: pa.Table, given: pa.Table, matching: Matching, radius: int
     Every sample is compared with every given picture: some 0.3 microseconds a pair for hashes and descriptors, and
     16 MB beyond the tables.
     """
-    mine, theirs = (_loaded(each, matching) for each in (given, table))
+    mine, theirs = (load([each], matching) for each in (given, table))
     both = _together(mine, theirs)
     count = len(mine.positions)
     exact = _equal_bytes(mine, theirs)
     near = np.concatenate([np.empty((0, 5), np.int64), *_near_hashes(both, count, matching, radius)])
     pairs = [exact, (near[:, 0], near[:, 1])]
     if both.descriptors.shape[1]:
-        both.descriptors[~worth_describing(both)] = 0
+        both.descriptors[~worth_describing(both.whole, both.trimmed)] = 0
         pairs += _alike(both.descriptors, count, matching.min_cosine)
     a, b = (np.concatenate([pair[end] for pair in pairs]) for end in (0, 1))
     return _merged(both, a, b, exact, near)
-
-
-def _loaded(table: pa.Table, matching: Matching) -> Fingerprints:
-    with gathering(None) as descriptors:
-        return load([table], matching, descriptors)
 
 
 def _together(given: Fingerprints, rows: Fingerprints) -> Fingerprints:
@@ -130,8 +125,7 @@ def _equal_bytes(given: Fingerprints, rows: Fingerprints) -> tuple[NDArray[np.in
 def _near_hashes(both: Fingerprints, count: int, matching: Matching, radius: int) -> Iterator[NDArray[np.int64]]:
     """Rows of given picture, sample, bits, turn and trimmed, of whole and trimmed hashes against each other."""
     layout = layout_of(matching)
-    plain_inside = both.trimmed.present & ~both.trimmed.informative
-    kinds = ((both.whole, both.whole.informative & ~plain_inside), (both.trimmed, both.trimmed.informative))
+    kinds = tuple(zip((both.whole, both.trimmed), comparable(both.whole, both.trimmed), strict=True))
     for theirs_trimmed, (hashes, usable) in enumerate(kinds):
         rows = np.flatnonzero(usable[count:]) + count
         words = layout.words(hashes.codes[rows])

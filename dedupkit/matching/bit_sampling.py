@@ -8,18 +8,21 @@ agree in it and time grows like the set.  Bits of odd frequencies are taken rela
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from math import comb
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dedupkit.matching.runs import Runs, pack, packed_once
 from dedupkit.matching.turns import mirrored_distances
+from dedupkit.scratch import Scratch, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -32,29 +35,40 @@ _LONGER_BITS = 8  # by which the key of more hashes is lengthened
 _LENGTHENED = 3  # times
 _LEADERS, _FOLLOWERS = 4, 8  # of those that still agree each is compared with the first and with the next ones
 _COMPARED = 1 << 17  # at a time: 30 MB
-_MERGED = 1 << 22  # pairs found that are sorted together at least
+_BYTES_AN_ENTRY = 100  # while a slice is searched
+_LEAST_MEMORY = 1 << 24
 
 
 def sampled_pairs(
-    words: NDArray[Any], transposed: NDArray[Any] | None, max_hamming_bits: int, *, threads: int = 1
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    words: NDArray[Any],
+    transposed: NDArray[Any] | None,
+    max_hamming_bits: int,
+    *,
+    threads: int = 1,
+    memory: int | None = None,
+    into: Runs | None = None,
+) -> Runs:
     """Find most pairs of hashes within a Hamming radius.
 
     Parameters
     ----------
     words : ndarray of uint64 or uint16, shape (n, 4)
-        Different hashes, as words of the four parities.
+        Different hashes, as words of the four parities; fewer than 2^31.
     transposed : ndarray of uint64 or uint16, shape (n, 4), or None
         The same for the transposed images; None compares hashes as they are, without any turn.
     max_hamming_bits : int
         Radius.
     threads : int
         Threads that search, a choice of bits each; the result does not depend on them.
+    memory : int, optional
+        Bytes that the search may take; None takes as much as is quickest.  The result does not depend on it.
+    into : Runs, optional
+        Where pairs are put.
 
     Returns
     -------
-    a, b : ndarray of int64, shape (m,)
-        Row numbers, a < b, each pair once, sorted.
+    Runs
+        Pairs of row numbers, packed as ``a << 32 | b``, a < b, each once, sorted.
 
     Notes
     -----
@@ -76,20 +90,28 @@ def sampled_pairs(
     compared with 12 others each.  So a crowd of hashes that are all near each other costs at most some 64 comparisons
     a hash and choice, not its square; its members have pairs, though not with all others.
 
-    Memory is 150 bytes a hash, 120 bytes a hash and thread, and 50 bytes a pair found.
+    Memory is 200 bytes a hash and thread, or `memory`: hashes whose chosen bits fall into the same slice are then
+    searched together, and all are read once for each slice and choice.
     """
-    entries = _Entries.of(words, transposed)
-    width = _sampled_bits(len(words), entries.bits, turned=transposed is not None)
-    tables = [_Table.drawn(number, width, words.dtype, turned=transposed is not None) for number in range(_TABLES)]
-    found = np.empty(0, dtype=np.uint64)
-    fresh: list[NDArray[np.uint64]] = []
+    entries = _Entries(words, transposed)
+    width = _sampled_bits(len(words), entries.bits, turned=entries.turned)
+    slices = 1 if memory is None else -(-len(entries) * _BYTES_AN_ENTRY * threads // max(memory, _LEAST_MEMORY))
+    whole = entries.all() if slices == 1 else None
+    found = into if into is not None else Runs(Scratch(), np.uint64, packed_once)
+    tasks = [
+        _Task(_Table.drawn(number, width, words.dtype, turned=entries.turned), each, slices)
+        for number in range(_TABLES)
+        for each in range(slices)
+    ]
     with ThreadPoolExecutor(threads, thread_name_prefix="dedupkit") as pool:
-        for pairs in pool.map(partial(_pairs_of, entries, max_hamming_bits), tables):
-            fresh.append(pairs)
-            if sum(map(len, fresh)) > max(_MERGED, len(found)):
-                found, fresh = _distinct([found, *fresh]), []
-    found = _distinct([found, *fresh])
-    return (found >> np.uint64(32)).astype(np.int64), (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        waiting: deque[Future[NDArray[np.uint64]]] = deque()
+        for task in tasks:  # no more under way than there are threads, however long the first one takes
+            waiting.append(pool.submit(_pairs_of, whole or entries, max_hamming_bits, task))
+            if len(waiting) > threads:
+                found.add(waiting.popleft().result())
+        while waiting:
+            found.add(waiting.popleft().result())
+    return found
 
 
 def expected_recall(samples: int, layout: HashLayout, distance: int, *, turned: bool = True) -> float:
@@ -116,21 +138,64 @@ def _sampled_bits(samples: int, bits: int, *, turned: bool) -> int:
     return min(max(samples, 4).bit_length() - 2 + (_REFERENCES if turned else 0), bits // 2)
 
 
-class _Entries(NamedTuple):
-    """Hashes to be looked up: row by row, as it is and, if asked for, transposed."""
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Hashes to be looked up: row by row, as it is (even numbers) and, if asked for, transposed (odd ones)."""
 
     words: NDArray[Any]
-    turned: bool
+    transposed: NDArray[Any] | None
 
-    @classmethod
-    def of(cls, words: NDArray[Any], transposed: NDArray[Any] | None) -> _Entries:
-        if transposed is None:
-            return cls(words, turned=False)
-        return cls(np.stack([words, transposed], axis=1).reshape(-1, 4), turned=True)
+    def __len__(self) -> int:
+        return len(self.words) * (2 if self.turned else 1)
+
+    @property
+    def turned(self) -> bool:
+        return self.transposed is not None
 
     @property
     def bits(self) -> int:
         return self.words.dtype.itemsize * 8 * 4
+
+    def all(self) -> _Slice:
+        """All entries."""
+        words = np.concatenate([self._interleaved(rows) for rows in _blocks(len(self.words))] or [self.words])
+        return _Slice(np.arange(len(words)), words, self.turned)
+
+    def of_slice(self, task: _Task) -> _Slice:
+        """The entries whose key in a table falls into a slice, in their order."""
+        numbers, words = [np.empty(0, np.int64)], [self.words[:0]]
+        for rows in _blocks(len(self.words)):
+            block = self._interleaved(rows)
+            keys = task.table.keys(block, 0) >> np.uint64(32)
+            inside = np.flatnonzero(keys * np.uint64(task.slices) >> np.uint64(32) == task.slice)
+            numbers.append(rows.start * (2 if self.turned else 1) + inside)
+            words.append(block[inside])
+        release(self.words)
+        if self.transposed is not None:
+            release(self.transposed)
+        return _Slice(np.concatenate(numbers), np.concatenate(words), self.turned)
+
+    def _interleaved(self, rows: slice) -> NDArray[Any]:
+        if self.transposed is None:
+            return np.asarray(self.words[rows])
+        return np.stack([self.words[rows], self.transposed[rows]], axis=1).reshape(-1, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Entries that are searched together: their numbers, ascending, and their words."""
+
+    numbers: NDArray[np.int64]
+    words: NDArray[Any]
+    turned: bool
+
+
+class _Task(NamedTuple):
+    """A choice of bits, and which of the slices of its keys."""
+
+    table: _Table
+    slice: int
+    slices: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,27 +252,21 @@ class _Table:
         return [None, across, down, across ^ down]
 
 
-def _pairs_of(entries: _Entries, radius: int, table: _Table) -> NDArray[np.uint64]:
-    """Pairs that one table finds, as ``a << 32 | b``, each once."""
-    return _distinct([np.empty(0, dtype=np.uint64), *_found(entries, radius, table)])
+def _pairs_of(entries: _Entries | _Slice, radius: int, task: _Task) -> NDArray[np.uint64]:
+    """Pairs of rows that one table finds in a slice, packed, each once."""
+    chosen = entries if isinstance(entries, _Slice) else entries.of_slice(task)
+    found = [np.empty(0, dtype=np.uint64), *_found(chosen, radius, task.table)]
+    return packed_once(np.concatenate(found))
 
 
-def _distinct(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """Sorted, each once; np.unique would hash them first, which takes longer than to sort."""
-    values = np.concatenate(parts)
-    values.sort()
-    fresh = np.ones(len(values), dtype=bool)
-    fresh[1:] = values[1:] != values[:-1]
-    return np.asarray(values[fresh])
-
-
-def _found(entries: _Entries, radius: int, table: _Table) -> Iterator[NDArray[np.uint64]]:
-    crowded = np.arange(len(entries.words))
+def _found(entries: _Slice, radius: int, table: _Table) -> Iterator[NDArray[np.uint64]]:
+    crowded, run = np.arange(len(entries.words)), np.zeros(len(entries.words), dtype=np.int64)
     for level in range(len(table.masks)):
-        order, lengths = _runs(entries, crowded, table, level)
+        order, lengths = _runs(entries, crowded, run, table, level)
         small = np.repeat(lengths <= _CROWD, lengths)
         yield from _in_runs(entries, radius, order[small], lengths[lengths <= _CROWD], _CROWD)
         crowded, lengths = order[~small], lengths[lengths > _CROWD]
+        run = np.repeat(np.arange(len(lengths)), lengths)
     yield from _in_runs(entries, radius, crowded, lengths, _FOLLOWERS)
     for leader in range(_LEADERS):
         leaders = crowded[np.repeat(np.cumsum(lengths) - lengths + leader, lengths)]
@@ -217,21 +276,26 @@ def _found(entries: _Entries, radius: int, table: _Table) -> Iterator[NDArray[np
 
 
 def _runs(
-    entries: _Entries, chosen: NDArray[np.int64], table: _Table, level: int
+    entries: _Slice, chosen: NDArray[np.int64], run: NDArray[np.int64], table: _Table, level: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Entries that agree in the chosen bits side by side, in their order, and how many do."""
+    """Entries of one run that agree in the chosen bits side by side, in their order, and how many do."""
     packed = chosen.astype(np.uint64)
     for block in _blocks(len(chosen)):
         packed[block] |= table.keys(entries.words.take(chosen[block], axis=0), level)
-    packed.sort()
-    keys = packed >> np.uint64(32)
-    starts = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    lengths = np.diff(np.concatenate([[0], starts, [len(keys)]]) if len(keys) else [0])
-    return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), lengths
+    if not level:  # all are of one run
+        packed.sort()
+        keys, order = packed >> np.uint64(32), (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        fresh = keys[1:] != keys[:-1]
+    else:  # never across runs, so that it does not matter which others are searched together with one
+        place = np.lexsort((packed, run))
+        keys, order, run = packed[place] >> np.uint64(32), chosen[place], run[place]
+        fresh = (keys[1:] != keys[:-1]) | (run[1:] != run[:-1])
+    starts = np.flatnonzero(fresh) + 1
+    return order, np.diff(np.concatenate([[0], starts, [len(keys)]]) if len(keys) else [0])
 
 
 def _in_runs(
-    entries: _Entries, radius: int, members: NDArray[np.int64], lengths: NDArray[np.int64], reach: int
+    entries: _Slice, radius: int, members: NDArray[np.int64], lengths: NDArray[np.int64], reach: int
 ) -> Iterator[NDArray[np.uint64]]:
     """Near pairs of a member and so many that follow it in its run."""
     members, lengths = members[np.repeat(lengths > 1, lengths)], lengths[lengths > 1]
@@ -257,7 +321,7 @@ def _blocks(count: int) -> Iterator[slice]:
 
 
 def _near(
-    entries: _Entries,
+    entries: _Slice,
     radius: int,
     one: NDArray[np.int64],
     other: NDArray[np.int64],
@@ -267,15 +331,14 @@ def _near(
     """Those of the pairs of entries that are within the radius, as pairs of rows."""
     difference = words ^ other_words
     near = np.flatnonzero(_least_distances(difference, turned=entries.turned) <= radius)
-    one, other, difference = one[near], other[near], difference[near]
+    one, other, difference = entries.numbers[one[near]], entries.numbers[other[near]], difference[near]
     if entries.turned:
         near = mirrored_distances(difference).min(axis=0) <= radius
         near &= (one & other & 1 == 0) & (one >> 1 != other >> 1)  # both transposed are found as they are
         one, other = one >> 1, other >> 1
     else:
         near = np.bitwise_count(difference).sum(axis=1, dtype=np.uint16) <= radius
-    low, high = np.minimum(one, other)[near], np.maximum(one, other)[near]
-    return np.asarray(low.astype(np.uint64) << np.uint64(32) | high.astype(np.uint64))
+    return pack(np.minimum(one, other)[near], np.maximum(one, other)[near])
 
 
 def _least_distances(difference: NDArray[Any], *, turned: bool) -> NDArray[np.uint8]:

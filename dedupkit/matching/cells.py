@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dedupkit.matching.means import Means, unpacked
-from dedupkit.matching.scratch import blocks, release
+from dedupkit.scratch import blocks, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dedupkit.matching.scratch import Scratch
+    from dedupkit.scratch import Scratch
 
 _CELL_ROWS = 250  # on average; fewer, and more cells visited, find more for the same products and cost more in means
 _VISITED_CELLS = 64
@@ -66,7 +66,7 @@ def around_means(
     descriptors: NDArray[Any], rows: NDArray[np.int64], seed: int, pool: ThreadPoolExecutor, scratch: Scratch
 ) -> Cells:
     """Rows by the nearest of many means, each compared with the cells of the nearest few."""
-    means = Means.of(descriptors, rows, max(1, len(rows) // _CELL_ROWS), seed, pool)
+    means = Means.of(descriptors, rows, max(1, len(rows) // _CELL_ROWS), seed, pool, scratch)
     visits = scratch.array((len(rows), min(_VISITED_CELLS, len(means.fine))), np.int32)
 
     def assign(block: slice) -> NDArray[np.int64]:

@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dedupkit.matching.bit_sampling import sampled_pairs
+from dedupkit.matching.equals import first_of_equals
+from dedupkit.matching.runs import Runs, pack, packed_once, unpack
 from dedupkit.matching.turns import mirrored_distances
+from dedupkit.scratch import Scratch, blocks, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from dedupkit.matching.turns import HashLayout
 
+COMPLETE_BELOW = 200_000
 _CHUNK_BITS = 16
 _CANDIDATES = 1 << 18  # compared at a time: some 20 MB, and it stays in cache
 _LOOKUPS = 1 << 18  # looked up at a time, which for few hashes are many changes of one chunk
@@ -49,6 +53,17 @@ class HammingPairs:
     distance: NDArray[np.uint16]
     turn: NDArray[np.uint8]
 
+    def rows(self, which: slice) -> HammingPairs:
+        """Some of the pairs."""
+        return HammingPairs(self.a[which], self.b[which], self.distance[which], self.turn[which])
+
+    @classmethod
+    def joined(cls, parts: list[HammingPairs]) -> HammingPairs:
+        """Several parts as one."""
+        kinds = {"a": np.int64, "b": np.int64, "distance": np.uint16, "turn": np.uint8}
+        empty = {name: np.empty(0, kind) for name, kind in kinds.items()}
+        return cls(*(np.concatenate([empty[name], *(getattr(part, name) for part in parts)]) for name in kinds))
+
 
 def hamming_pairs(
     codes: NDArray[np.uint8],
@@ -57,7 +72,7 @@ def hamming_pairs(
     *,
     turned: bool = True,
     threads: int = 1,
-    complete_below: int = 200_000,
+    complete_below: int = COMPLETE_BELOW,
 ) -> HammingPairs:
     """Find every pair of hashes within a Hamming radius, or most pairs of a large set.
 
@@ -91,53 +106,115 @@ def hamming_pairs(
 
     From there on see `bit_sampling.sampled_pairs` for time, memory, and the share of pairs that is found.
     """
-    if len(codes) >= complete_below:
-        return _sampled(codes, layout, max_hamming_bits, turned, threads)
+    parts = hamming_parts(
+        codes, layout, max_hamming_bits, turned=turned, threads=threads, complete_below=complete_below
+    )
+    return HammingPairs.joined(list(parts))
+
+
+def hamming_parts(
+    codes: NDArray[np.uint8],
+    layout: HashLayout,
+    max_hamming_bits: int,
+    *,
+    turned: bool = True,
+    threads: int = 1,
+    complete_below: int | None = None,
+    memory: int | None = None,
+    scratch: Scratch | None = None,
+) -> Iterator[HammingPairs]:
+    """The pairs of `hamming_pairs` in parts of disjoint and ascending ranges of a.
+
+    Parameters
+    ----------
+    codes, layout, max_hamming_bits, turned, threads, complete_below
+        As there; codes may be a memory map.
+    memory : int, optional
+        Bytes that the search of a large set may take; the result does not depend on it.
+    scratch : Scratch, optional
+        Where pairs and what is made of hashes lie; in memory if left out.
+    """
+    if len(codes) < (COMPLETE_BELOW if complete_below is None else complete_below):
+        yield _complete(np.asarray(codes), layout, max_hamming_bits, turned, threads)
+        return
+    scratch = scratch or Scratch()
+    words = _words(codes, layout, scratch)
+    first = first_of_equals(words, memory=memory, scratch=scratch)
+    rows = _firsts(first, scratch)
+    distinct = words if len(rows) == len(words) else _taken(words, rows, scratch)
+    transposed = _words(codes, layout, scratch, rows=rows) if turned else None
+    found = Runs(scratch, np.uint64, packed_once)
+    for block in blocks(len(first), _CANDIDATES):
+        copies = block.start + np.flatnonzero(first[block] != np.arange(block.start, block.stop))
+        found.add(pack(first[copies], copies))
+    near = Runs(scratch, np.uint64, packed_once)
+    sampled_pairs(distinct, transposed, max_hamming_bits, threads=threads, memory=memory, into=near)
+    for packed in near.merged():
+        a, b = unpack(packed)
+        found.add(pack(rows[a], rows[b]))
+    near.remove()
+    for packed in found.merged():
+        yield _measured(*unpack(packed), words, codes, layout, turned=turned)
+
+
+def _complete(codes: NDArray[np.uint8], layout: HashLayout, radius: int, turned: bool, threads: int) -> HammingPairs:
     words = layout.words(codes)
-    searches = [_Search(words, words, max_hamming_bits, turned, 0)]
+    searches = [_Search(words, words, radius, turned, 0)]
     if turned:
-        searches.append(_Search(words, layout.words(layout.transposed(codes)), max_hamming_bits, turned, 4))
+        searches.append(_Search(words, layout.words(layout.transposed(codes)), radius, turned, 4))
     chunks = range(layout.bits // _CHUNK_BITS)
     with ThreadPoolExecutor(threads, thread_name_prefix="dedupkit") as pool:
         found = list(pool.map(_Search.in_chunk, *zip(*product(searches, chunks), strict=True)))
-    return _nearest_turn([block for blocks in found for block in blocks])
+    return _nearest_turn([block for each in found for block in each])
 
 
-def _sampled(codes: NDArray[np.uint8], layout: HashLayout, radius: int, turned: bool, threads: int) -> HammingPairs:
-    """Most pairs of different hashes; of equal ones each with the first."""
-    words = _words(codes, layout)
-    first = _first_of_equals(words)
-    rows = np.flatnonzero(first == np.arange(len(first)))
-    transposed = _words(codes[rows], layout, transposed=True) if turned else None
-    a, b = sampled_pairs(words[rows], transposed, radius, threads=threads)
-    copies = np.flatnonzero(first != np.arange(len(first)))
-    a, b = np.concatenate([rows[a], first[copies]]), np.concatenate([rows[b], copies])
-    order = np.lexsort((b, a))
-    a, b = a[order], b[order]
+def _measured(
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    words: NDArray[Any],
+    codes: NDArray[np.uint8],
+    layout: HashLayout,
+    *,
+    turned: bool,
+) -> HammingPairs:
+    """Pairs with their distance and turn."""
     distance, turn = np.empty(len(a), dtype=np.uint16), np.empty(len(a), dtype=np.uint8)
-    for start in range(0, len(a), _CANDIDATES):
-        block = slice(start, start + _CANDIDATES)
+    for block in blocks(len(a), _CANDIDATES):
         distance[block], turn[block] = _nearest(words[a[block]], codes[b[block]], layout, turned)
+        release(words)
+        release(codes)
     return HammingPairs(a, b, distance, turn)
 
 
-def _words(codes: NDArray[np.uint8], layout: HashLayout, *, transposed: bool = False) -> NDArray[Any]:
-    """Words of the parities, a block at a time: bit by bit a hash takes eight times its size."""
-    words = np.empty((len(codes), 4), dtype=layout.word)
-    for start in range(0, len(codes), _CANDIDATES):
-        block = codes[start : start + _CANDIDATES]
-        words[start : start + _CANDIDATES] = layout.words(layout.transposed(block) if transposed else block)
+def _words(
+    codes: NDArray[np.uint8], layout: HashLayout, scratch: Scratch, *, rows: NDArray[np.int64] | None = None
+) -> NDArray[Any]:
+    """Words of the parities, of some rows transposed; in blocks, as bit by bit a hash takes eight times its size."""
+    count = len(codes) if rows is None else len(rows)
+    words = scratch.array((count, 4), layout.word)
+    for block in blocks(count, _CANDIDATES):
+        chosen = codes[block] if rows is None else layout.transposed(codes[rows[block]])
+        words[block] = layout.words(chosen)
+        release(codes)
+        release(words)
     return words
 
 
-def _first_of_equals(words: NDArray[Any]) -> NDArray[np.int64]:
-    """For each row the number of the first row that equals it."""
-    order = np.lexsort(words.T)  # stable: equal rows stay in their order
-    starts = np.ones(len(order), dtype=bool)
-    starts[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
-    first = np.empty(len(order), dtype=np.int64)
-    first[order] = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
-    return first
+def _firsts(first: NDArray[np.int64], scratch: Scratch) -> NDArray[np.int64]:
+    """The rows that equal none before them."""
+    rows = scratch.growing(np.int64)
+    for block in blocks(len(first), _CANDIDATES):
+        rows.append(block.start + np.flatnonzero(first[block] == np.arange(block.start, block.stop)))
+    return rows.whole()
+
+
+def _taken(values: NDArray[Any], rows: NDArray[np.int64], scratch: Scratch) -> NDArray[Any]:
+    taken = scratch.array((len(rows), *values.shape[1:]), values.dtype)
+    for block in blocks(len(rows), _CANDIDATES):
+        taken[block] = values[rows[block]]
+        release(values)
+        release(taken)
+    return taken
 
 
 def _nearest(

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dedupkit.matching.scratch import release
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dedupkit.matching.scratch import Scratch
-
-_MERGED = 1 << 23  # pairs sorted at a time
 HIT = np.dtype([("a", np.int32), ("b", np.int32), ("cosine", np.float32)])
 
 
@@ -44,39 +37,3 @@ def each_once(hits: NDArray[Any]) -> NDArray[Any]:
     fresh = np.ones(len(ordered), dtype=bool)
     fresh[1:] = (ordered["a"][1:] != ordered["a"][:-1]) | (ordered["b"][1:] != ordered["b"][:-1])
     return ordered[fresh]
-
-
-@dataclass(slots=True)
-class PairStore:
-    """Pairs of rows, which are added in any order; a pair may be added twice."""
-
-    scratch: Scratch
-    parts: list[NDArray[Any]] = field(default_factory=list)
-    fresh: list[NDArray[Any]] = field(default_factory=list)
-
-    def add(self, pairs: NDArray[Any]) -> None:
-        self.fresh.append(pairs)
-        if sum(map(len, self.fresh)) >= _MERGED:
-            self._put_away()
-
-    def _put_away(self) -> None:
-        pairs = each_once(joined(self.fresh))
-        self.parts.append(self.scratch.array(pairs.shape, pairs.dtype))
-        self.parts[-1][:] = pairs
-        release(self.parts[-1])
-        self.fresh.clear()
-
-    def merged(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """All sorted, each once: a range of a at a time."""
-        self._put_away()
-        total, end = sum(map(len, self.parts)), 0
-        a, b, cosine = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.float32)
-        bounds = np.linspace(0, rows, total // _MERGED + 2).astype(np.int64)
-        for low, high in pairwise(bounds):
-            cuts = [slice(*np.searchsorted(part["a"], [low, high])) for part in self.parts]
-            pairs = each_once(joined([part[cut] for part, cut in zip(self.parts, cuts, strict=True)]))
-            into = slice(end, end := end + len(pairs))
-            a[into], b[into], cosine[into] = pairs["a"], pairs["b"], pairs["cosine"]
-            for part in self.parts:
-                release(part)
-        return a[:end], b[:end], cosine[:end]

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dedupkit.errors import UsageError
-from dedupkit.matching.scratch import blocks, release
+from dedupkit.scratch import blocks, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import ThreadPoolExecutor
 
     from numpy.typing import NDArray
+
+    from dedupkit.scratch import Scratch
 
 _SAMPLED_A_CELL = 20
 _ROUGH_SAMPLED_A_CELL = 256
@@ -50,7 +52,13 @@ class Means:
 
     @classmethod
     def of(
-        cls, descriptors: NDArray[Any], rows: NDArray[np.int64], cells: int, seed: int, pool: ThreadPoolExecutor
+        cls,
+        descriptors: NDArray[Any],
+        rows: NDArray[np.int64],
+        cells: int,
+        seed: int,
+        pool: ThreadPoolExecutor,
+        scratch: Scratch,
     ) -> Means:
         """About so many means, out of a sample of some rows."""
         rng = np.random.default_rng([seed, 0])
@@ -58,12 +66,22 @@ class Means:
         parts = max(1, round(cells**0.5))
         rough = _clustered(unpacked(descriptors, rows[sample[: parts * _ROUGH_SAMPLED_A_CELL]]), parts, seed)
         sample.sort()
-        points = unpacked(descriptors, rows[sample])
-        release(descriptors)
+        points = scratch.array((len(sample), descriptors.shape[1]), np.float32)
+        for block in blocks(len(sample)):
+            points[block] = unpacked(descriptors, rows[sample[block]])
+            release(descriptors)
+            release(points)
         part = np.concatenate(list(pool.map(lambda block: _nearest_one(points[block], rough), blocks(len(points)))))
-        members = [np.flatnonzero(part == each) for each in range(len(rough))]
-        wanted = [max(1, len(each) // _SAMPLED_A_CELL) if len(each) else 0 for each in members]
-        fine = list(pool.map(lambda each: _clustered(points[members[each]], wanted[each], seed), range(len(rough))))
+        order = np.argsort(part, kind="stable")
+        members = np.split(order, np.searchsorted(part[order], np.arange(1, len(rough))))
+
+        def clustered(each: NDArray[np.int64]) -> NDArray[np.float32]:
+            found = _clustered(points[each], max(1, len(each) // _SAMPLED_A_CELL) if len(each) else 0, seed)
+            release(points)
+            return found
+
+        fine = list(pool.map(clustered, members))
+        scratch.remove(points)
         return cls(rough, np.concatenate(fine), np.cumsum([0, *map(len, fine)]))
 
     def nearest(self, points: NDArray[np.float32], count: int) -> NDArray[np.int32]:

@@ -17,9 +17,10 @@ from threadpoolctl import threadpool_limits
 
 from dedupkit.errors import UsageError
 from dedupkit.matching.cells import around_means, even_cells, one_after_another
-from dedupkit.matching.hits import PairStore, each_once, hits_of, joined, nearest_hits
+from dedupkit.matching.hits import HIT, each_once, hits_of, joined, nearest_hits
 from dedupkit.matching.means import unpacked
-from dedupkit.matching.scratch import blocks, release, scratch_files
+from dedupkit.matching.runs import Runs, pack
+from dedupkit.scratch import Scratch, blocks, release, scratch_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,10 +111,10 @@ def neighbour_pairs(
     With n different rows of d numbers, the exact search takes ``2 d n`` floating point operations a row, the other
     about ``2 d (64 * 250 + 29 * sqrt(n / 250))``, and one more pass for rows with more than `max_neighbours`.
 
-    Memory with `work`: 80 bytes and a third of a float32 row for each row, 1 GB, and 20 bytes a pair and list it
-    stands in; the scratch files take the size of the descriptors, 512 bytes a row and 12 bytes a pair and list.  All of
-    that is memory without `work`.  A memory map is let go of as it is read.  There are no more than `max_neighbours`
-    pairs a row on average, or 4 million in all.
+    Memory with `work`: 60 bytes a row, 500 MB, and 20 bytes a pair that is returned; the scratch files take twice the
+    size of the descriptors, 600 bytes a row and 12 bytes a pair and list it stands in.  All of that is memory without
+    `work`.  A memory map is let go of as it is read.  There are no more than `max_neighbours` pairs a row on average,
+    or 4 million in all.
 
     Examples
     --------
@@ -123,19 +124,48 @@ def neighbour_pairs(
     >>> pairs.a, pairs.b, pairs.cosine
     (array([0]), array([2]), array([0.8], dtype=float32))
     """
+    limits = {"max_neighbours": max_neighbours, "hard_limit": hard_limit, "exact_below": exact_below, "seed": seed}
+    with scratch_files(work) as scratch:
+        found = find_neighbours(descriptors, min_cosine, scratch, threads=threads, **limits)
+        hits = joined(list(found.pairs.merged()))
+    a, b = (hits[end].astype(np.int64) for end in ("a", "b"))
+    return NeighbourPairs(a, b, np.array(hits["cosine"]), found.capped, found.recall)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNeighbours:
+    """What a search found: as `NeighbourPairs`, the pairs as `hits.HIT` in files that are merged part by part."""
+
+    pairs: Runs
+    capped: NDArray[np.int64]
+    recall: float | None
+
+
+def find_neighbours(
+    descriptors: NDArray[Any],
+    min_cosine: float,
+    scratch: Scratch,
+    *,
+    max_neighbours: int = 32,
+    hard_limit: int = 1024,
+    threads: int = 1,
+    exact_below: int = 32_768,
+    seed: int = 0,
+) -> FoundNeighbours:
+    """The search of `neighbour_pairs`, with all that grows with the set in scratch files."""
     _check(descriptors, min_cosine, max_neighbours, hard_limit)
-    with scratch_files(work) as scratch, threadpool_limits(1), ThreadPoolExecutor(threads, "dedupkit") as pool:
-        first = first_of_equal_rows(descriptors)
-        rows = np.flatnonzero(first == np.arange(len(first)))
+    with threadpool_limits(1), ThreadPoolExecutor(threads, "dedupkit") as pool:
+        first = first_of_equal_rows(descriptors, scratch)
+        rows = _firsts(first, scratch)
         exact = len(rows) < max(2, exact_below)
         cells = one_after_another(descriptors, rows) if exact else around_means(descriptors, rows, seed, pool, scratch)
         search = _Search(cells, min_cosine, pool)
-        pairs = PairStore(scratch)
-        pairs.add(_copies(first))
+        pairs = Runs(scratch, HIT, each_once)
+        for copies in _copies(first):
+            pairs.add(copies)
         capped, limit = search.all_lists(max_neighbours, hard_limit, pairs)
-        a, b, cosine = pairs.merged(len(first))
-        recall = None if exact else search.recall(a, b, limit, np.random.default_rng([seed, 1]))
-    return NeighbourPairs(a, b, cosine, np.sort(capped), recall)
+        recall = None if exact else search.recall(pairs, limit, np.random.default_rng([seed, 1]))
+    return FoundNeighbours(pairs, np.sort(capped), recall)
 
 
 def _check(descriptors: NDArray[Any], min_cosine: float, max_neighbours: int, hard_limit: int) -> None:
@@ -150,7 +180,7 @@ def _check(descriptors: NDArray[Any], min_cosine: float, max_neighbours: int, ha
         raise UsageError(f"max_neighbours must be in [1, hard_limit], got {max_neighbours} and {hard_limit}")
 
 
-def first_of_equal_rows(descriptors: NDArray[Any]) -> NDArray[np.int64]:
+def first_of_equal_rows(descriptors: NDArray[Any], scratch: Scratch | None = None) -> NDArray[np.int64]:
     """For each row the number of the first row that equals it; -1 where there is no descriptor."""
     present, keys = np.empty(len(descriptors), dtype=bool), np.empty(len(descriptors), dtype=np.uint64)
     for block in blocks(len(descriptors)):
@@ -158,19 +188,30 @@ def first_of_equal_rows(descriptors: NDArray[Any]) -> NDArray[np.int64]:
         present[block] = np.einsum("ij,ij->i", values, values, dtype=np.float32) > 0  # also false for NaN
         keys[block] = _digests(values)
         release(descriptors)
-    first = np.full(len(descriptors), -1)
+    first = (scratch or Scratch()).array((len(descriptors),), np.int64)
+    first[:] = -1
     order = np.flatnonzero(present)
     order = order[np.argsort(keys[order], kind="stable")]
     starts = np.ones(len(order), dtype=bool)
     starts[1:] = keys[order[1:]] != keys[order[:-1]]
     first[order] = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
-    copies = np.flatnonzero(present & (first != np.arange(len(first))))
-    for block in blocks(len(copies)):
-        rows = copies[block]
-        differ = (descriptors[rows] != descriptors[first[rows]]).any(axis=1)
-        first[rows[differ]] = rows[differ]
+    for block in blocks(len(first)):
+        copies = block.start + np.flatnonzero(
+            (first[block] >= 0) & (first[block] != np.arange(block.start, block.stop))
+        )
+        differ = (descriptors[copies] != descriptors[first[copies]]).any(axis=1)
+        first[copies[differ]] = copies[differ]
         release(descriptors)
+    release(first)
     return first
+
+
+def _firsts(first: NDArray[np.int64], scratch: Scratch) -> NDArray[np.int64]:
+    """The rows that have a descriptor and equal none before them."""
+    rows = scratch.growing(np.int64)
+    for block in blocks(len(first)):
+        rows.append(block.start + np.flatnonzero(first[block] == np.arange(block.start, block.stop)))
+    return rows.whole()
 
 
 def _digests(values: NDArray[Any]) -> NDArray[np.uint64]:
@@ -189,7 +230,7 @@ class _Search:
     min_cosine: float
     pool: ThreadPoolExecutor
 
-    def all_lists(self, max_neighbours: int, hard_limit: int, pairs: PairStore) -> tuple[NDArray[np.int64], int]:
+    def all_lists(self, max_neighbours: int, hard_limit: int, pairs: Runs) -> tuple[NDArray[np.int64], int]:
         """Collect the pairs; rows whose lists are still too short, and how long lists became."""
         neighbours = np.zeros(len(self.cells.rows), dtype=np.int32)
         for places, counts, hits in self.lists(np.arange(len(neighbours)), max_neighbours):
@@ -244,17 +285,17 @@ class _Search:
         one, other = self.cells.rows[places[hits["a"]]], self.cells.rows[hits["b"]]
         return each_once(hits_of(np.minimum(one, other), np.maximum(one, other), hits["cosine"]))
 
-    def recall(self, a: NDArray[np.int64], b: NDArray[np.int64], limit: int, rng: np.random.Generator) -> float:
+    def recall(self, pairs: Runs, limit: int, rng: np.random.Generator) -> float:
         """Share found of the pairs that an exact search for some rows finds."""
         rows = self.cells.rows
         places = np.sort(rng.choice(len(rows), min(_RECALL_QUERIES, len(rows)), replace=False))
         exact = replace(self, cells=replace(self.cells, starts=even_cells(len(rows)), visits=None))
         wanted = joined([exact.pairs(hits, group) for group, _, hits in exact.lists(places, limit)])
-        sampled = np.zeros(max(rows.max(), b.max(initial=0)) + 1, dtype=bool)
-        sampled[rows[places]] = True
-        near = np.flatnonzero(sampled[a] | sampled[b])
-        keys = a[near] << 32 | b[near]
-        missing = np.setdiff1d(wanted["a"].astype(np.int64) << 32 | wanted["b"], keys, assume_unique=False)
+        sampled, found = np.array(rows[places]), [np.empty(0, np.uint64)]
+        for hits in pairs.merged():
+            near = hits[np.isin(hits["a"], sampled) | np.isin(hits["b"], sampled)]
+            found.append(pack(near["a"], near["b"]))
+        missing = np.setdiff1d(pack(wanted["a"], wanted["b"]), np.concatenate(found), assume_unique=False)
         return 1 - len(missing) / len(wanted) if len(wanted) else float("nan")
 
 
@@ -286,7 +327,10 @@ def _near(
     return row, column, counts
 
 
-def _copies(first: NDArray[np.int64]) -> NDArray[Any]:
+def _copies(first: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
     """Each row that equals an earlier one, paired with the first such."""
-    copies = np.flatnonzero((first >= 0) & (first != np.arange(len(first))))
-    return each_once(hits_of(first[copies], copies, np.ones(len(copies), dtype=np.float32)))
+    for block in blocks(len(first)):
+        copies = block.start + np.flatnonzero(
+            (first[block] >= 0) & (first[block] != np.arange(block.start, block.stop))
+        )
+        yield hits_of(first[copies], copies, np.ones(len(copies), dtype=np.float32))

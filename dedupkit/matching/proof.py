@@ -13,93 +13,50 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from dedupkit.grouping.groups import components
+from dedupkit.grouping.groups import components, components_of
+from dedupkit.matching.candidates import hash_columns, nearest_first, without_hashes
+from dedupkit.matching.runs import pack
 from dedupkit.sample import PAIRS, Tier
+from dedupkit.scratch import Scratch, blocks, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from dedupkit.matching.candidates import Candidates
     from dedupkit.recipe import Matching
 
 STAGE = "pairs/4"  # also of the score
 _TRIES = (3, 2, 1, 1, 1, 1)  # pairs of a group with its nearest other group, with the next one ... that are verified
 _REFUSALS = 5  # after which a group is asked about no more
 _STAR_ROUNDS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Pairs that may be copies, over the pictures that stand in one.
-
-    Attributes
-    ----------
-    positions : ndarray of uint64, shape (n,)
-        The pictures, ascending.
-    a, b : ndarray of int64, shape (pairs,)
-        Their numbers, a < b.
-    cosine : ndarray of float32, shape (pairs,)
-        Of their descriptors; NaN where one has none.
-    near_hash : ndarray of bool, shape (pairs,)
-        Whether their perceptual hashes are near.
-    table : pyarrow.Table
-        The pairs in the schema of `dedupkit.sample.PAIRS`.
-    """
-
-    positions: NDArray[np.uint64]
-    a: NDArray[np.int64]
-    b: NDArray[np.int64]
-    cosine: NDArray[np.float32]
-    near_hash: NDArray[np.bool_]
-    table: pa.Table
-
-    @classmethod
-    def of(cls, table: pa.Table) -> Candidates:
-        """Candidates from a table in the schema of pairs, without those of equal bytes."""
-        ends = [table[name].to_numpy().astype(np.uint64) for name in ("a", "b")]
-        positions = np.union1d(*ends)
-        a, b = (np.searchsorted(positions, end) for end in ends)
-        cosine = table["cosine"].fill_null(float("nan")).to_numpy().astype(np.float32)
-        near_hash = np.asarray(table["hamming_bits"].is_valid())
-        return cls(positions, a, b, cosine, near_hash, table)
-
-    def sure(self, matching: Matching) -> NDArray[np.bool_]:
-        """Pairs that need no proof: near hashes whose descriptors, if there are any, agree."""
-        return self.near_hash & ~(self.cosine < matching.sure_cosine)
-
-    def order(self) -> NDArray[np.int64]:
-        """Numbers of the pairs, nearest first."""
-        return np.lexsort((self.b, self.a, -np.nan_to_num(self.cosine, nan=-1.0)))
+_BYTES_A_PAIR = 150  # while the ones worth asking about are chosen
+_BLOCK = 1 << 18  # pairs looked at together
+_TABLE_ROWS = 1 << 18
 
 
 class Verifier(Protocol):
     """Asks geometry about pairs of positions."""
 
-    def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Evidence:
-        """Evidence about each pair, in their order."""
+    def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[Any]:
+        """Evidence about each pair, in their order: an array of `EVIDENCE`."""
 
     def cosine(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Cosine of their descriptors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What geometry says about pairs; arrays of one row a pair, as the columns of `dedupkit.sample.PAIRS`."""
-
-    inliers: NDArray[np.uint16]
-    blocks: NDArray[np.uint16]
-    agreement: NDArray[np.float32]
-    conflict: NDArray[np.float32]
-    outline: NDArray[np.float32]
-    off_tone: NDArray[np.float32]
-    overlap: NDArray[np.float32]
-    transform: NDArray[np.float32]
-    score: NDArray[np.float32]
-
-    def rows(self, which: NDArray[Any]) -> Evidence:
-        """Some of the pairs."""
-        return Evidence(*(getattr(self, name)[which] for name in Evidence.__slots__))
+EVIDENCE = np.dtype(
+    [
+        ("inliers", np.uint16),
+        ("blocks", np.uint16),
+        *((name, np.float32) for name in ("agreement", "conflict", "outline", "off_tone", "overlap")),
+        ("transform", np.float32, (6,)),
+        ("score", np.float32),
+    ]
+)
+"""What geometry says about a pair: the columns of `dedupkit.sample.PAIRS`."""
+_ANSWER = np.dtype([("a", np.int64), ("b", np.int64), ("accepted", np.bool_), ("evidence", EVIDENCE)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,54 +65,98 @@ class Proven:
 
     Attributes
     ----------
-    pairs : pyarrow.Table
-        Copies, in the schema of `dedupkit.sample.PAIRS`.
-    look_alikes : pyarrow.Table
-        Pairs near by descriptor that geometry refused, in the same schema.
+    run : object
+        Where it is read from.
     verified : int
         Pairs that geometry was asked about.
     """
 
-    pairs: pa.Table
-    look_alikes: pa.Table
+    run: _Run
     verified: int
+
+    def pairs_in_parts(self) -> Iterator[pa.Table]:
+        """Copies, in the schema of `dedupkit.sample.PAIRS`, sorted by (a, b) over all tables."""
+        return self.run.accepted_tables()
+
+    def look_alikes_in_parts(self) -> Iterator[pa.Table]:
+        """Pairs near by descriptor that geometry refused, in the same way."""
+        return self.run.refused_tables()
+
+    @property
+    def pairs(self) -> pa.Table:
+        """All copies."""
+        return pa.concat_tables([PAIRS.empty_table(), *self.pairs_in_parts()])
+
+    @property
+    def look_alikes(self) -> pa.Table:
+        """All look-alikes."""
+        return pa.concat_tables([PAIRS.empty_table(), *self.look_alikes_in_parts()])
 
 
 def doubtful_positions(
     candidates: Candidates, matching: Matching, rank: NDArray[np.int64] | None
 ) -> NDArray[np.uint64]:
     """Pictures that `prove` may have to look at; parameters as there."""
+    count = len(candidates.positions)
     sure = candidates.sure(matching)
-    label = components(len(candidates.positions), candidates.a[sure], candidates.b[sure])
-    doubt = worth_asking(candidates, label)
-    seen = np.zeros(len(candidates.positions), dtype=bool)
+    label = _joined(np.arange(count), candidates, sure)
+    doubt = candidates.rows(worth_asking(candidates, label))
+    seen = np.zeros(count, dtype=bool)
     if rank is None:
-        seen[candidates.a[doubt]] = seen[candidates.b[doubt]] = True
+        seen[doubt["a"]] = seen[doubt["b"]] = True
         return candidates.positions[seen]
-    touched = np.zeros(len(candidates.positions), dtype=bool)
-    touched[label[candidates.a[doubt]]] = touched[label[candidates.b[doubt]]] = True
+    touched = np.zeros(count, dtype=bool)
+    touched[label[doubt["a"]]] = touched[label[doubt["b"]]] = True
     seen |= touched[label]  # which members of two groups will have to be compared is known only when they are joined
     best = _best_of_each(label, rank)
-    tied = np.zeros(len(candidates.positions), dtype=bool)
-    ends = candidates.a[sure], candidates.b[sure]
-    for end, other in (ends, ends[::-1]):
-        tied[other[best[label[end]] == end]] = True
-    loose = ~tied & (best[label] != np.arange(len(label)))
+    tied = np.zeros(count, dtype=bool)
+    for block in blocks(len(sure), _BLOCK):
+        pairs = candidates.rows(sure[block])
+        for end, other in (("a", "b"), ("b", "a")):
+            tied[pairs[other][best[label[pairs[end]]] == pairs[end]]] = True
+    loose = ~tied & (best[label] != np.arange(count))
     seen |= loose
     seen[best[label[loose]]] = True
     return candidates.positions[seen]
 
 
-def worth_asking(candidates: Candidates, label: NDArray[np.int64]) -> NDArray[np.int64]:
+def worth_asking(candidates: Candidates, label: NDArray[np.int64], memory: int | None = None) -> NDArray[np.int64]:
     """Of each group the nearest few pairs with each of the nearest few other groups; pair numbers, nearest first.
 
     A copy is nearly always nearest to its own kind: of 7,500 photos and edits, none was nearer to another photo.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        All pairs.
+    label : ndarray of int64, shape (n,)
+        The group of each picture.
+    memory : int, optional
+        Bytes that may be taken: groups are looked at in as many shares as that needs.
     """
-    order = candidates.order()
-    order = order[label[candidates.a[order]] != label[candidates.b[order]]]
-    a, b = label[candidates.a[order]], label[candidates.b[order]]
-    place, group, other = np.tile(np.arange(len(order)), 2), np.concatenate([a, b]), np.concatenate([b, a])
+    shares = 1 if memory is None else -(-len(candidates.pairs) * _BYTES_A_PAIR // max(memory, 1 << 24))
+    asked = np.zeros(len(candidates.pairs), dtype=bool)
+    for share in range(shares):
+        asked[_worth_asking(candidates, label, share, shares)] = True
+    chosen = np.flatnonzero(asked)
+    return np.asarray(chosen[nearest_first(candidates.rows(chosen))])
+
+
+def _worth_asking(candidates: Candidates, label: NDArray[np.int64], share: int, shares: int) -> NDArray[np.int64]:
+    """Numbers of the pairs that the groups of a share would ask about."""
+    parts = []
+    for start, pairs in candidates.blocks():
+        a, b = label[pairs["a"]], label[pairs["b"]]
+        for group in (a, b) if shares > 1 else (a,):
+            chosen = np.flatnonzero((a != b) & ((group % shares == share) | (shares == 1)))
+            parts.append(start + chosen)
+    number = np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
+    number = number[nearest_first(candidates.rows(number))]
+    pairs = candidates.rows(number)
+    a, b = label[pairs["a"]], label[pairs["b"]]
+    place, group, other = np.tile(np.arange(len(number)), 2), np.concatenate([a, b]), np.concatenate([b, a])
     by_pair = np.lexsort((place, other, group))  # of each two groups the nearest pair first
+    by_pair = by_pair[group[by_pair] % shares == share]
     group, other, place = group[by_pair], other[by_pair], place[by_pair]
     new_pair = np.ones(len(group), dtype=bool)
     new_pair[1:] = (group[1:] != group[:-1]) | (other[1:] != other[:-1])
@@ -165,7 +166,18 @@ def worth_asking(candidates: Candidates, label: NDArray[np.int64]) -> NDArray[np
     tries = np.zeros(len(nearest), dtype=np.int64)
     tries[by_group] = np.array([*_TRIES, 0])[np.minimum(_place_in_run(of_group), len(_TRIES))]
     pair = np.cumsum(new_pair) - 1
-    return np.asarray(order[np.unique(place[_place_in_run(pair) < tries[pair]])])
+    return np.asarray(number[np.unique(place[_place_in_run(pair) < tries[pair]])])
+
+
+def _joined(label: NDArray[np.int64], candidates: Candidates, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Labels after some pairs have joined groups."""
+
+    def ends() -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        for block in blocks(len(chosen), _BLOCK):
+            pairs = candidates.rows(chosen[block])
+            yield label[pairs["a"]], label[pairs["b"]]
+
+    return np.asarray(components_of(len(label), ends)[label])
 
 
 def _place_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -188,7 +200,13 @@ def _best_of_each(label: NDArray[np.int64], rank: NDArray[np.int64]) -> NDArray[
 
 
 def prove(
-    candidates: Candidates, matching: Matching, verify: Verifier, rank: NDArray[np.int64] | None = None
+    candidates: Candidates,
+    matching: Matching,
+    verify: Verifier,
+    rank: NDArray[np.int64] | None = None,
+    *,
+    scratch: Scratch | None = None,
+    memory: int | None = None,
 ) -> Proven:
     """Find the copies among candidate pairs.
 
@@ -203,69 +221,73 @@ def prove(
     rank : ndarray of int64, shape (n,), optional
         What the keep policy makes of the pictures, lower is rather kept.  With it, every member of a group is
         compared with the kept one, so that decisions can name it; without, pairs suffice that make the groups.
+    scratch : Scratch, optional
+        Where evidence lies, 72 bytes a pair that is verified; in memory if left out.
+    memory : int, optional
+        Bytes that choosing pairs may take, besides 60 a picture and 40 a pair that is worth asking about.
 
     Returns
     -------
     Proven
     """
-    run = _Run(candidates, matching, verify)
-    run.join_groups()
+    run = _Run(candidates, matching, verify, scratch or Scratch())
+    run.join_groups(memory)
     if rank is not None:
         run.tie_to_best(rank)
-    return run.result()
+    run.close()
+    return Proven(run, len(run.answers))
 
 
 class _Run:
     """The state of one proof: pairs accepted and refused so far, and the groups they make."""
 
-    def __init__(self, candidates: Candidates, matching: Matching, verify: Verifier) -> None:
+    def __init__(self, candidates: Candidates, matching: Matching, verify: Verifier, scratch: Scratch) -> None:
         self.candidates, self.matching, self.verify = candidates, matching, verify
-        sure = np.flatnonzero(candidates.sure(matching))
-        self.sure = sure
-        self.a: list[NDArray[np.int64]] = []  # ends, evidence and outcome of what was verified
-        self.b: list[NDArray[np.int64]] = []
-        self.evidence: list[Evidence] = []
-        self.accepted: list[NDArray[np.bool_]] = []
-        self.label = components(len(candidates.positions), candidates.a[sure], candidates.b[sure])
+        self.sure = candidates.sure(matching)
+        self.asked: list[NDArray[np.int64]] = []  # both ends and the outcome of what was verified
+        self.evidence = scratch.growing(_ANSWER)
+        self.answers: NDArray[Any] = np.empty(0, _ANSWER)
+        self.label = _joined(np.arange(len(candidates.positions)), candidates, self.sure)
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        self.answers = self.evidence.whole()
 
     def ask(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Verify pairs, remember the answers and join the groups of those accepted."""
         positions = self.candidates.positions
         evidence = self.verify(positions[a], positions[b])
-        accepted = np.asarray(evidence.score >= self.matching.min_score)
-        self.a.append(a)
-        self.b.append(b)
-        self.evidence.append(evidence)
-        self.accepted.append(accepted)
+        answers = np.empty(len(a), _ANSWER)
+        answers["a"], answers["b"], answers["evidence"] = a, b, evidence
+        answers["accepted"] = accepted = np.asarray(evidence["score"] >= self.matching.min_score)
+        self.evidence.append(answers)
+        self.asked.append(np.stack([a, b, accepted], axis=1))
         joined = components(len(positions), self.label[a[accepted]], self.label[b[accepted]])
         self.label = joined[self.label]
         return accepted
 
-    def join_groups(self) -> None:
+    def join_groups(self, memory: int | None = None) -> None:
         """In rounds, verify for each group the nearest pair with another, until it has been refused a few times."""
         group = self.label.copy()  # as they are before anything is verified
-        rows = worth_asking(self.candidates, group)
-        refusals, refused = np.zeros(len(group), dtype=np.int64), np.empty(0, dtype=np.int64)
+        pairs = self.candidates.rows(worth_asking(self.candidates, group, memory))
+        a, b = np.array(pairs["a"]), np.array(pairs["b"])
+        refusals, refused = np.zeros(len(group), dtype=np.int64), np.empty((0, 2), dtype=np.int64)
         while True:
-            ends = self.candidates.a[rows], self.candidates.b[rows]
-            known, counts = np.unique(_pair_keys(self.label, *self.ends(refused)), return_counts=True)
-            hopeless = np.isin(_pair_keys(self.label, *ends), known[counts >= _TRIES[0]])
-            rows = rows[(self.label[ends[0]] != self.label[ends[1]]) & ~hopeless]
-            asking = np.concatenate([group[end] for end in self.ends(rows)])
+            known, counts = np.unique(_pair_keys(self.label, *refused.T), return_counts=True)
+            hopeless = np.isin(_pair_keys(self.label, a, b), known[counts >= _TRIES[0]])
+            open_pairs = (self.label[a] != self.label[b]) & ~hopeless
+            a, b = a[open_pairs], b[open_pairs]
+            asking = np.concatenate([group[a], group[b]])
             patient = refusals[asking] < _REFUSALS
             batch = np.unique(asking[patient], return_index=True)[1]
-            batch = np.unique(np.tile(np.arange(len(rows)), 2)[patient][batch])
+            batch = np.unique(np.tile(np.arange(len(a)), 2)[patient][batch])
             if not len(batch):
                 return
-            accepted = self.ask(*self.ends(rows[batch]))
-            refused = np.concatenate([refused, rows[batch][~accepted]])
-            for end in self.ends(rows[batch][~accepted]):
+            no = batch[~self.ask(a[batch], b[batch])]
+            refused = np.concatenate([refused, np.stack([a[no], b[no]], axis=1)])
+            for end in (a[no], b[no]):
                 np.add.at(refusals, group[end], 1)
-            rows = np.delete(rows, batch)
-
-    def ends(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Both ends of candidate pairs."""
-        return self.candidates.a[rows], self.candidates.b[rows]
+            a, b = np.delete(a, batch), np.delete(b, batch)
 
     def tie_to_best(self, rank: NDArray[np.int64]) -> None:
         """Compare each group's best member with all others of it; those that are no copies of it start anew."""
@@ -292,70 +314,106 @@ class _Run:
         """Which pairs have an answer, and whether it was yes."""
         count = len(self.candidates.positions)
         keys = np.minimum(one, other) * count + np.maximum(one, other)
-        sure = self.candidates.a[self.sure] * count + self.candidates.b[self.sure]
-        a, b, accepted = self.verified()
+        wanted = np.sort(keys)
+        sure = [np.empty(0, np.int64)]
+        for block in blocks(len(self.sure), _BLOCK):
+            pairs = self.candidates.rows(self.sure[block])
+            each = pairs["a"] * count + pairs["b"]
+            sure.append(each[_are_in(each, wanted)])
+        a, b, accepted = np.concatenate([np.empty((0, 3), np.int64), *self.asked]).T
         asked = a * count + b
-        yes = np.isin(keys, sure) | np.isin(keys, asked[accepted])
+        yes = np.isin(keys, np.concatenate(sure)) | np.isin(keys, asked[accepted == 1])
         return yes | np.isin(keys, asked), yes
 
-    def verified(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Ends and outcome of all pairs that geometry was asked about."""
-        if not self.a:
-            nothing = np.empty(0, dtype=np.int64)
-            return nothing, nothing, nothing.astype(bool)
-        return np.concatenate(self.a), np.concatenate(self.b), np.concatenate(self.accepted)
-
-    def result(self) -> Proven:
-        """Pairs and look-alikes."""
-        a, b, _ = self.verified()
-        sure = self.candidates.table.take(pa.array(self.sure))
-        tables = [sure.set_column(sure.column_names.index("tier"), PAIRS.field("tier"), _tier(Tier.PERCEPTUAL, sure))]
-        refused = []
-        start = 0
-        for evidence, yes in zip(self.evidence, self.accepted, strict=True):
-            rows = slice(start, start := start + len(yes))
-            tables.append(self.table(a[rows][yes], b[rows][yes], evidence.rows(yes), Tier.GEOMETRIC))
-            refused.append(self.table(a[rows][~yes], b[rows][~yes], evidence.rows(~yes), Tier.LOOK_ALIKE))
-        refused = list(self.alike(refused))
-        pairs = pa.concat_tables(tables)
+    def accepted_tables(self) -> Iterator[pa.Table]:
+        """Sure pairs and what geometry accepted; with them, if look-alikes are to go, what it refused."""
+        sure = np.zeros(len(self.sure), dtype=np.int64)
+        answers = np.flatnonzero(self.answers["accepted"])
         if self.matching.look_alikes == "drop":
-            pairs = pa.concat_tables([pairs, *refused])
-        look_alikes = pa.concat_tables([PAIRS.empty_table(), *refused])
-        in_order = [("a", "ascending"), ("b", "ascending")]
-        return Proven(pairs.sort_by(in_order), look_alikes.sort_by(in_order), len(a))
+            answers = np.sort(np.concatenate([answers, self.alike()]))
+        kind = np.concatenate([sure, np.ones(len(answers), np.int64)])
+        number = np.concatenate([self.sure, answers])
+        yield from self._tables(kind, number)
 
-    def alike(self, refused: list[pa.Table]) -> Iterator[pa.Table]:
-        """What geometry refused, is near by descriptor, and did not end in one group after all."""
-        for table in refused:
-            a, b = (np.searchsorted(self.candidates.positions, table[end].to_numpy()) for end in ("a", "b"))
-            near = table["cosine"].fill_null(-1.0).to_numpy() >= self.matching.min_look_alike_cosine
-            yield table.filter(pa.array(near & (self.label[a] != self.label[b])))
+    def refused_tables(self) -> Iterator[pa.Table]:
+        """What geometry refused and is near by descriptor."""
+        number = self.alike()
+        yield from self._tables(np.ones(len(number), np.int64), number)
 
-    def table(self, a: NDArray[np.int64], b: NDArray[np.int64], evidence: Evidence, tier: Tier) -> pa.Table:
-        """Verified pairs as a table; what their candidates say of hashes is kept."""
-        positions, candidates = self.candidates.positions, self.candidates
-        count = len(positions)
-        keys, wanted = candidates.a * count + candidates.b, a * count + b
-        order = np.argsort(keys)
-        place = np.searchsorted(keys, wanted, sorter=order)
-        row = order[np.minimum(place, len(order) - 1)] if len(order) else place
-        old = pa.array(row, mask=(keys[row] != wanted) if len(order) else np.ones(len(a), bool))
-        columns = {name: candidates.table[name].combine_chunks().take(old) for name in PAIRS.names}
-        columns |= {"a": positions[a], "b": positions[b], "tier": pa.repeat(tier.value, len(a))}
-        columns["cosine"] = self.verify.cosine(positions[a], positions[b])
-        for name in ("inliers", "blocks", "agreement", "conflict", "outline", "off_tone", "overlap", "score"):
-            columns[name] = getattr(evidence, name)
-        columns["transform"] = pa.FixedSizeListArray.from_arrays(pa.array(evidence.transform.reshape(-1)), 6)
-        return pa.table(
-            [
-                pa.array(columns[field.name], field.type)
-                if not isinstance(columns[field.name], pa.Array)
-                else columns[field.name].cast(field.type)
-                for field in PAIRS
-            ],
-            schema=PAIRS,
-        )
+    def alike(self) -> NDArray[np.int64]:
+        """Numbers of the answers no, near by descriptor, whose pictures did not end in one group after all."""
+        found = [np.empty(0, np.int64)]
+        positions = self.candidates.positions
+        for block in blocks(len(self.answers), _BLOCK):
+            rows = self.answers[block]
+            apart = np.flatnonzero(~rows["accepted"] & (self.label[rows["a"]] != self.label[rows["b"]]))
+            cosine = self.verify.cosine(positions[rows["a"][apart]], positions[rows["b"][apart]])
+            found.append(block.start + apart[cosine >= self.matching.min_look_alike_cosine])
+        return np.concatenate(found)
+
+    def _tables(self, kind: NDArray[np.int64], number: NDArray[np.int64]) -> Iterator[pa.Table]:
+        """Sure pairs (kind 0) and answers (kind 1) of some numbers as tables, sorted by both ends."""
+        keys = np.empty(len(kind), np.uint64)
+        for source, pairs in enumerate((self.candidates.pairs, self.answers)):
+            mine = np.flatnonzero(kind == source)
+            for block in blocks(len(mine), _BLOCK):
+                rows = pairs[number[mine[block]]]
+                keys[mine[block]] = pack(rows["a"], rows["b"])
+                release(pairs)
+        order = np.argsort(keys, kind="stable")
+        for block in blocks(len(order), _TABLE_ROWS):
+            chosen = order[block]
+            sure = self._sure_table(number[chosen[kind[chosen] == 0]])
+            proven = self._answer_table(number[chosen[kind[chosen] == 1]])
+            yield pa.concat_tables([sure, proven]).sort_by([("a", "ascending"), ("b", "ascending")])
+
+    def _sure_table(self, number: NDArray[np.int64]) -> pa.Table:
+        pairs = self.candidates.rows(number)
+        columns: dict[str, Any] = {"tier": pa.repeat(Tier.PERCEPTUAL.value, len(pairs))}
+        columns["cosine"] = pa.array(pairs["cosine"], mask=np.isnan(pairs["cosine"]))
+        return self._table(pairs, columns | hash_columns(pairs))
+
+    def _answer_table(self, number: NDArray[np.int64]) -> pa.Table:
+        """Verified pairs; what their candidates say of hashes is kept."""
+        answers, positions = np.asarray(self.answers[number]), self.candidates.positions
+        evidence = answers["evidence"]
+        tiers = np.where(answers["accepted"], Tier.GEOMETRIC.value, Tier.LOOK_ALIKE.value)
+        columns: dict[str, Any] = {"tier": pa.array(tiers.astype(object), pa.string())}
+        columns["cosine"] = self.verify.cosine(positions[answers["a"]], positions[answers["b"]])
+        columns |= {name: np.ascontiguousarray(evidence[name]) for name in EVIDENCE.names or () if name != "transform"}
+        transform = pa.array(np.ascontiguousarray(evidence["transform"]).reshape(-1))
+        columns["transform"] = pa.FixedSizeListArray.from_arrays(transform, 6)
+        return self._table(answers, columns | hash_columns(self._as_candidates(answers)))
+
+    def _as_candidates(self, answers: NDArray[Any]) -> NDArray[Any]:
+        """The candidates that the answers are about; some were asked that are none."""
+        count = len(self.candidates.positions)
+        wanted = answers["a"] * count + answers["b"]
+        order = np.argsort(wanted)
+        found = without_hashes(answers["a"], answers["b"])
+        for _, pairs in self.candidates.blocks():
+            keys = pairs["a"] * count + pairs["b"]
+            known = np.flatnonzero(_are_in(keys, wanted[order]))
+            found[order[np.searchsorted(wanted[order], keys[known])]] = pairs[known]
+        return found
+
+    def _table(self, rows: NDArray[Any], columns: dict[str, Any]) -> pa.Table:
+        positions = self.candidates.positions
+        columns |= {"a": positions[rows["a"]], "b": positions[rows["b"]]}
+        arrays = [
+            pa.nulls(len(rows), field.type)
+            if field.name not in columns
+            else pa.array(columns[field.name], field.type)
+            if not isinstance(columns[field.name], pa.Array)
+            else columns[field.name].cast(field.type)
+            for field in PAIRS
+        ]
+        return pa.Table.from_arrays(arrays, schema=PAIRS)
 
 
-def _tier(tier: Tier, table: pa.Table) -> pa.Array:
-    return pa.repeat(tier.value, table.num_rows)
+def _are_in(values: NDArray[np.int64], ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each value is among ordered ones, which may be none."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return np.asarray(ordered[place] == values)

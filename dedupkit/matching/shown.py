@@ -32,6 +32,7 @@ _MOST_ASKED = 64  # given pictures that geometry compares one sample with, the n
 _BATCH = 16
 _TRIMMED = ("none", "this", "kept", "both")
 
+VIEWS_NAME = "views.arrow"
 BLOCKED = pa.schema(
     {
         "row": pa.uint32(),  # in the shard
@@ -53,8 +54,8 @@ class Given:
         Their fingerprints, in the one part `name`.
     name : str
         Its name.
-    views : str
-        File of what geometry needs of them; empty where geometry is not asked.
+    views : Folder or None
+        Where `VIEWS_NAME` holds what geometry needs of them; None where geometry is not asked.
     said : str
         What a sample is said to be, such as "the same picture as example".
     only_sure : bool
@@ -63,7 +64,7 @@ class Given:
 
     table: Stage
     name: str
-    views: str
+    views: Folder | None
     said: str
     only_sure: bool = False
 
@@ -122,21 +123,21 @@ class _Finder:
         self, suspects: Suspicions, doubtful: Mapping[int, list[int]], source: Source, shard: Shard
     ) -> Iterator[dict[str, Any]]:
         """What geometry accepts; the shard is read again, no further than the last of its doubtful samples."""
-        if not doubtful:
+        if not doubtful or self._given.views is None:
             return
-        from dedupkit.matching.views import Views
+        from dedupkit.matching.views import views_in
 
-        views = Views([self._given.views])
         read = enumerate(islice(source.read(shard), max(doubtful) + 1))
         chosen = ((row, sample) for row, sample in read if row in doubtful)
         batches = iter(lambda: list(islice(chosen, _BATCH)), [])
+        with views_in(self._given.views, VIEWS_NAME) as views:
 
-        def look(batch: Sequence[tuple[int, Sample]]) -> list[dict[str, Any] | None]:
-            return [self._looked_at(suspects, doubtful[row], row, sample, views) for row, sample in batch]
+            def look(batch: Sequence[tuple[int, Sample]]) -> list[dict[str, Any] | None]:
+                return [self._looked_at(suspects, doubtful[row], row, sample, views) for row, sample in batch]
 
-        for _, answers in in_order(look, batches, self._threads):
-            views.release()
-            yield from (each for each in answers if each is not None)
+            for _, answers in in_order(look, batches, self._threads):
+                views.release()
+                yield from (each for each in answers if each is not None)
 
     def _looked_at(
         self, suspects: Suspicions, asked: Sequence[int], row: int, sample: Sample, views: Any

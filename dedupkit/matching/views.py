@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 import cv2
@@ -15,7 +18,7 @@ import pyarrow as pa
 from dedupkit.engines.ordered import in_order
 from dedupkit.fingerprints.decode import decode
 from dedupkit.matching.geometry import NOT_ALIGNED, View, align, view_of
-from dedupkit.matching.proof import Evidence
+from dedupkit.matching.proof import EVIDENCE
 from dedupkit.matching.score import score
 from dedupkit.sample import ROW_BITS, Fault, position
 
@@ -28,12 +31,13 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Recipe
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
+    from dedupkit.storage import Folder
 
 STAGE = "views/4"
 _BATCH = 16
 _ROWS = 256
 _PAIRS = 64  # verified at a time by one thread
-_HELD_BATCHES = 64  # whose views, 30 KB each, stay in memory: 250 MB if no two pairs share one
+_HELD_BATCHES = 16  # whose views, 30 KB each, stay in memory: 60 MB if no two pairs share one
 _MIN_PLAIN_AGREEMENT = 0.9  # of the blocks of letters and signs
 _MIN_SIDE = 144  # that a JPEG decoded at reduced scale keeps
 
@@ -99,22 +103,20 @@ def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
 
 
 class Views:
-    """Views out of the files of all shards, mapped into memory."""
+    """Views out of a file, mapped into memory."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._maps = [_mapped(path) for path in paths]
-        tables = [pa.ipc.open_file(pa.py_buffer(each)).read_all() for each in self._maps]
-        self._table = pa.concat_tables([VIEWS.empty_table(), *tables])
-        self._positions = self._table["position"].to_numpy()
-        self._chunks = [self._table[name] for name in ("gray", "points", "codes", "mirrored_codes")]
-        self._entropies = self._table["entropy"].to_numpy()
-        self._sizes = np.stack([self._table[name].to_numpy() for name in ("height", "width")], axis=1)
+    def __init__(self, path: str) -> None:
+        self._map = _mapped(path)
+        table = pa.ipc.open_file(pa.py_buffer(self._map)).read_all()
+        self._positions = table["position"].to_numpy()
+        self._chunks = [table[name] for name in ("gray", "points", "codes", "mirrored_codes")]
+        self._entropies = table["entropy"].to_numpy()
+        self._sizes = np.stack([table[name].to_numpy() for name in ("height", "width")], axis=1)
 
     def release(self) -> None:
         """Take the pages that were looked at out of this process; they stay in the system's cache."""
         if hasattr(mmap, "MADV_DONTNEED"):
-            for each in self._maps:
-                each.madvise(mmap.MADV_DONTNEED)
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def __getitem__(self, at: int) -> View | None:
         """The view of the sample at a position, if it has one."""
@@ -131,9 +133,66 @@ class Views:
         )
 
 
+@contextmanager
+def views_in(parts: Folder, name: str) -> Iterator[Views]:
+    """The views of one file; where its folder is not local, of a copy."""
+    if parts.is_local:
+        yield Views(parts.path(name))
+        return
+    with TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
+        parts.filesystem.get_file(parts.path(name), f"{folder}/{name}")
+        yield Views(f"{folder}/{name}")
+
+
+class ViewsOfShards:
+    """Views out of the parts of the stage, each opened when it is first asked for.
+
+    Parameters
+    ----------
+    parts : Folder
+        Where they lie; where that is no local folder, parts are copied to one for as long as this lives.
+    """
+
+    def __init__(self, parts: Folder) -> None:
+        self._parts, self._opened, self._lock = parts, dict[int, Views | None](), Lock()
+        self._copies: TemporaryDirectory[str] | None = None
+
+    def release(self) -> None:
+        """Take the pages that were looked at out of this process."""
+        with self._lock:
+            opened = list(self._opened.values())
+        for views in opened:
+            if views is not None:
+                views.release()
+
+    def __getitem__(self, at: int) -> View | None:
+        """The view of the sample at a position, if it has one."""
+        shard = at >> ROW_BITS
+        with self._lock:
+            if shard not in self._opened:
+                self._opened[shard] = self._open(part_name(shard))
+            views = self._opened[shard]
+        return None if views is None else views[at]
+
+    def _open(self, name: str) -> Views | None:
+        if not self._parts.exists(name):
+            return None
+        if self._parts.is_local:
+            return Views(self._parts.path(name))
+        self._copies = self._copies or TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True)
+        copy = Path(self._copies.name, name)
+        self._parts.filesystem.get_file(self._parts.path(name), str(copy))
+        return Views(str(copy))
+
+
 def _mapped(path: str) -> mmap.mmap:
     with Path(path).open("rb") as handle:
         return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def part_name(shard: int) -> str:
+    """File name of the views of a shard."""
+    return f"{shard:05d}.arrow"
 
 
 class GeometryVerifier:
@@ -141,7 +200,7 @@ class GeometryVerifier:
 
     Parameters
     ----------
-    views : Views
+    views : Views or ViewsOfShards
         Of all pictures that may be asked about; one without a view is no copy of anything.
     cosine : callable
         Cosines of the descriptors of pairs of positions.
@@ -156,7 +215,7 @@ class GeometryVerifier:
 
     def __init__(
         self,
-        views: Views,
+        views: Views | ViewsOfShards,
         cosine: Callable[[NDArray[np.uint64], NDArray[np.uint64]], NDArray[np.float32]],
         min_entropy: float,
         threads: int,
@@ -169,7 +228,7 @@ class GeometryVerifier:
         """Cosine of the descriptors of pairs of positions; 0 where one has none."""
         return self._cosine(a, b)
 
-    def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Evidence:
+    def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[Any]:
         """Evidence about pairs of positions."""
         rows: list[Alignment] = []
         refused: list[bool] = []
@@ -179,14 +238,14 @@ class GeometryVerifier:
             rows.extend(found for found, _ in aligned)
             refused.extend(no for _, no in aligned)
             self._observe(len(aligned))
-        names = ("inliers", "blocks", "agreement", "conflict", "outline", "off_tone", "overlap")
-        columns = {name: [getattr(row, name) for row in rows] for name in names}
-        found = {name: np.array(values, np.float32) for name, values in columns.items()}
-        transform = np.array([row.transform for row in rows], np.float32).reshape(-1, 6)
-        likely = score(*(found[name] for name in ("inliers", "agreement", "outline", "off_tone")))
-        likely[np.array(refused, dtype=bool)] = 0
-        inliers, blocks = (found.pop(name).astype(np.uint16) for name in ("inliers", "blocks"))
-        return Evidence(inliers=inliers, blocks=blocks, transform=transform, score=likely, **found)
+        evidence = np.zeros(len(rows), EVIDENCE)
+        for name in evidence.dtype.names or ():
+            if name != "score":
+                evidence[name] = np.array([getattr(row, name) for row in rows]).reshape(evidence[name].shape)
+        weighed = ("inliers", "agreement", "outline", "off_tone")
+        evidence["score"] = score(*(evidence[name].astype(np.float32) for name in weighed))
+        evidence["score"][np.array(refused, dtype=bool)] = 0
+        return evidence
 
     def _batches(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Iterator[list[tuple[int, int]]]:
         for start in range(0, len(a), _PAIRS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,11 @@ def normal_forms(captions: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     text = pc.utf8_lower(pc.utf8_normalize(whole.cast(pa.large_string()), form="NFKC"))
     text = pc.utf8_trim_whitespace(pc.replace_substring_regex(text, pattern=_BETWEEN_WORDS, replacement=" "))
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.large_string()), text)
+
+
+def caption_digest(normal_form: str) -> int:
+    """64 bits of a caption's normal form."""
+    return int.from_bytes(hashlib.blake2b(normal_form.encode(), digest_size=8).digest(), "little")
 
 
 def repeated_captions(

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.hygiene.captions import CaptionCleaner, CaptionFinding
-from dedupkit.mitigation.captions import REPEATED, merged_captions, normal_forms, repeated_captions, rewritten
+from dedupkit.mitigation.set_captions import SetCaptions
 from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, table_name, write_table
-from dedupkit.sample import Action
+from dedupkit.scratch import scratch_files
 from dedupkit.storage import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,9 +31,6 @@ CLEANED_STAGE = "captions"
 SETTLED_STAGE = "settled_captions"
 _REPEATED_PART = "repeated.parquet"
 _SHOWN = 10
-_MERGING = ("key", "action", "reason", "kept_key")
-
-SETTLED = pa.schema({"caption": pa.string(), "captions": pa.list_(pa.string())})  # null for what does not stay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +115,7 @@ def settle_captions(
 
     Notes
     -----
-    Takes 16 bytes a sample, and some hundred for each sample of a duplicate group or with a repeated caption.
+    Takes some hundred bytes for each repeated caption; the rest as `dedupkit.mitigation.set_captions` says.
     """
     options, stage, shards = journey.recipe.captions, journey.tables.stage(SETTLED_STAGE), len(journey.shards)
     cleaned, names = journey.tables.stage(CLEANED_STAGE), list(map(table_name, range(shards)))
@@ -134,12 +131,13 @@ def settle_captions(
     parts = [Part(name, inputs, None) for name in (_REPEATED_PART, *names)]
     stage.discard_others([part.name for part in parts])
     if stale := {part.name for part in stale_parts("captions over the set", stage, parts)}:
-        captions = _SetCaptions(journey.tables, shards, options, untouched)
-        tables = captions.settled()
-        for done, (part, (table, facts)) in enumerate(zip(parts, tables, strict=True)):
-            if part.name in stale:
-                make_part(stage, partial(_written, table=table, facts=facts), part)
-            journey.observe(Progress("captions over the set", done, shards, table.num_rows))
+        with journey.scratch() as folder, scratch_files(folder) as scratch:
+            memory = journey.engine.memory_of_set()
+            captions = SetCaptions(journey.tables, shards, options, untouched, scratch, memory)
+            for done, (part, (table, facts)) in enumerate(zip(parts, captions.settled(), strict=True)):
+                if part.name in stale:
+                    make_part(stage, partial(_written, table=table, facts=facts), part)
+                journey.observe(Progress("captions over the set", done, shards, table.num_rows))
     return _facts(journey, names)
 
 
@@ -151,94 +149,6 @@ def settled_digests(journey: Journey) -> list[str]:
     """Digest of the settled captions of each shard."""
     stage = journey.tables.stage(SETTLED_STAGE)
     return [stage.report(table_name(number))["sha256"] for number in range(len(journey.shards))]
-
-
-class _SetCaptions:
-    """The captions of a whole set, of which only what copies or repeats is held in memory."""
-
-    def __init__(self, tables: Tables, shards: int, options: Captions, exempt: NDArray[np.uint64]) -> None:
-        self._tables, self._shards, self._options, self._exempt = tables, shards, options, exempt
-
-    def settled(self) -> Iterator[tuple[pa.Table, dict[str, int]]]:
-        """Repeated captions; then of each shard what its samples are emitted with, and counts."""
-        repeated = self._repeated()
-        yield repeated, {}
-        merged = self._merged()
-        for number in range(self._shards):
-            yield self._of_shard(number, repeated, merged)
-
-    def _rows(self, number: int, columns: Sequence[str]) -> pa.Table:
-        """Decisions about a shard, with position, whether each stays, and its caption."""
-        decided = self._tables.decisions(number, tuple(dict.fromkeys(("position", "action", *columns))))
-        return decided.append_column("caption", self._tables.fingerprints(number, ("caption",))["caption"])
-
-    def _counted(self, number: int) -> pa.Table:
-        """Kept rows whose captions count when repeated ones are looked for, with the group of each."""
-        rows = self._rows(number, ("group",))
-        counts = pc.and_(pc.equal(rows["action"], Action.KEEP.value), rows["caption"].is_valid())
-        return rows.filter(pc.and_(counts, pc.invert(pc.is_in(rows["position"], value_set=pa.array(self._exempt)))))
-
-    def _repeated(self) -> pa.Table:
-        digests = [_digests(self._counted(number)["caption"]) for number in range(self._shards)]
-        values, counts = np.unique(np.concatenate([np.empty(0, np.uint64), *digests]), return_counts=True)
-        often, found = values[counts >= self._options.min_repeats], []
-        for number in range(self._shards) if len(often) else ():
-            rows = self._counted(number).select(["caption", "group"])
-            found.append(rows.filter(pa.array(np.isin(digests[number], often))))
-        if not found:
-            return REPEATED.empty_table()
-        rows = pa.concat_tables(found)
-        return repeated_captions(rows["caption"], rows["group"], min_repeats=self._options.min_repeats)
-
-    def _merged(self) -> pa.Table:
-        """Position, captions and left_out of the samples that stay in a duplicate group."""
-        rows = []
-        for number in range(self._shards) if self._options.merge else ():
-            table = self._rows(number, ("group", *_MERGING))
-            rows.append(table.filter(table["group"].is_valid()))
-        if not rows:
-            return pa.table({"position": pa.array([], pa.uint64()), "captions": pa.array([], SETTLED.field(1).type),
-                             "left_out": pa.array([], pa.uint32())})  # fmt: skip
-        table = pa.concat_tables(rows)
-        merged = merged_captions(table.select(_MERGING), table["caption"], self._options.max_captions)
-        merged = merged.append_column("position", table["position"])
-        return merged.filter(merged["captions"].is_valid())
-
-    def _of_shard(self, number: int, repeated: pa.Table, merged: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-        rows = self._rows(number, ("key",))
-        sizes = self._tables.fingerprints(number, ("width", "height"))
-        stays = pc.equal(rows["action"], Action.KEEP.value)
-        own = pc.if_else(stays, rows["caption"], pa.scalar(None, pa.string()))
-        given = pc.index_in(rows["position"], value_set=merged["position"])
-        lists = merged["captions"].take(given.combine_chunks()) if merged.num_rows else _nulls(rows)
-        lists = pc.if_else(lists.is_valid(), lists, _alone(own, stays))
-        left_out = pc.sum(merged["left_out"].take(given.combine_chunks().drop_null())).as_py() or 0
-        added = (pc.sum(pc.list_value_length(lists)).as_py() or 0) - (pc.sum(own.is_valid()).as_py() or 0)
-        facts = {"key": rows["key"], "width": sizes["width"], "height": sizes["height"]}
-        exempt = pc.is_in(rows["position"], value_set=pa.array(self._exempt))
-        fresh = [
-            pc.if_else(exempt, column, rewritten(column, repeated, self._options, facts)) for column in (own, lists)
-        ]
-        return pa.table(fresh, schema=SETTLED), {"merged": added, "left_out": left_out}
-
-
-def _digests(captions: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """64 bits of the normal form of each caption."""
-    texts = normal_forms(captions).to_pylist()
-    found = (hashlib.blake2b((text or "").encode(), digest_size=8).digest() for text in texts)
-    return np.frombuffer(b"".join(found), np.uint64)
-
-
-def _alone(captions: pa.ChunkedArray, stays: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Lists of one caption; empty where there is none, null for what does not stay."""
-    texts = captions.combine_chunks()
-    ends = np.concatenate([[0], np.cumsum(texts.is_valid().to_numpy(zero_copy_only=False))]).astype(np.int32)
-    mask = pa.array(~stays.to_numpy())
-    return pa.chunked_array([pa.ListArray.from_arrays(pa.array(ends), texts.drop_null(), mask=mask)])
-
-
-def _nulls(rows: pa.Table) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.nulls(rows.num_rows, SETTLED.field("captions").type)])
 
 
 def _facts(journey: Journey, names: Sequence[str]) -> CaptionFacts:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dedupkit.matching.stage import SearchFacts
     from dedupkit.mitigation.stage import CaptionFacts
+    from dedupkit.report.decided import Decided
     from dedupkit.report.gallery import GalleryGroup, GalleryMember
     from dedupkit.report.previews import PreviewGroup
     from dedupkit.report.summary import Summary
@@ -162,7 +163,7 @@ class Report:
 
 
 def build_report(
-    decisions: pa.Table,
+    decisions: pa.Table | Decided,
     thumbnails: Mapping[int, bytes],
     *,
     source: str,
@@ -180,7 +181,7 @@ def build_report(
 
     Parameters
     ----------
-    decisions : pyarrow.Table
+    decisions : pyarrow.Table or callable
         In the schema of `dedupkit.sample.DECISIONS`.
     thumbnails : mapping of int to bytes
         What `dedupkit.report.gallery.thumbnail` made, by position.

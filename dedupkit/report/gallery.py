@@ -6,13 +6,18 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedupkit.report.decided import decided_of
 from dedupkit.sample import Action
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL import Image
+
+    from dedupkit.report.decided import Decided
 
 _QUALITY = 80
 _ORIENTATION_TAG = 0x0112
@@ -88,27 +93,32 @@ class GalleryGroup:
         return tuple(member.position for member in self.members)
 
 
-def choose(decisions: pa.Table, max_groups: int = 24, max_members: int = 8) -> list[GalleryGroup]:
+def choose(decisions: pa.Table | Decided, max_groups: int = 24, max_members: int = 8) -> list[GalleryGroup]:
     """Pick the largest groups; of equal ones, those that begin first.
 
     Parameters
     ----------
-    decisions : pyarrow.Table
-        In the schema of `dedupkit.sample.DECISIONS`.
+    decisions : pyarrow.Table or callable
+        In the schema of `dedupkit.sample.DECISIONS`; takes 24 bytes a sample that stands in a group.
     max_groups, max_members : int
         How many groups are shown, and how many members of each.
     """
-    grouped = decisions.filter(pc.is_valid(decisions["group"]))
-    counted = grouped.group_by("group").aggregate([("position", "count"), ("position", "min")])
-    largest = counted.sort_by([("position_count", "descending"), ("position_min", "ascending")]).slice(0, max_groups)
+    read = decided_of(decisions)
+    group, counts = group_sizes(read)
+    largest = np.argsort(-counts, kind="stable")[:max_groups]  # a group is called by its first member's position
+    wanted = pa.array(group[largest], pa.uint64())
+    names = ["group", "action", "position", "key", "shard", "kept_key", "tier", "evidence"]
+    rows = pa.concat_tables(table.filter(pc.is_in(table["group"], value_set=wanted)) for table in read(names))
     return [
-        GalleryGroup(
-            group=row["group"],
-            members_total=row["position_count"],
-            members=_members(grouped, row["group"], max_members),
-        )
-        for row in largest.to_pylist()
+        GalleryGroup(group=each, members_total=total, members=_members(rows, each, max_members))
+        for each, total in zip(group[largest].tolist(), counts[largest].tolist(), strict=True)
     ]
+
+
+def group_sizes(read: Decided) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The duplicate groups, ascending, and how many samples are in each."""
+    members = [table["group"].drop_null().to_numpy().astype(np.uint64) for table in read(["group"])]
+    return np.unique(np.concatenate([np.empty(0, np.uint64), *members]), return_counts=True)
 
 
 def _members(grouped: pa.Table, group: int, max_members: int) -> tuple[GalleryMember, ...]:

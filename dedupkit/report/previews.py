@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from dedupkit.hygiene.placeholders import bits_of
 from dedupkit.sample import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MEASURES = ("position", "width", "height", "darkest", "brightest", "blur")
 _BEYOND: dict[Reason, Callable[[pa.Table], pa.ChunkedArray]] = {
@@ -84,31 +85,39 @@ def taken_out(decisions: pa.Table) -> pa.Table:
     return decisions.filter(pc.is_in(decisions["reason"], value_set=pa.array([reason.value for reason in _BEYOND])))
 
 
-def choose_previews(removed: pa.Table, measured: pa.Table, max_pictures: int = 8) -> list[PreviewGroup]:
+def choose_previews(parts: Iterable[tuple[pa.Table, pa.Table]], max_pictures: int = 8) -> list[PreviewGroup]:
     """Pick pictures for every check that took some out, in the order of the reasons.
 
     Parameters
     ----------
-    removed : pyarrow.Table
-        What `taken_out` gave.
-    measured : pyarrow.Table
-        `MEASURES` of at least those samples, out of their fingerprints.
+    parts : iterable of two pyarrow.Table
+        What `taken_out` gave of some samples, and `MEASURES` of at least those, out of their fingerprints.
     max_pictures : int
         How many are shown of each check: those nearest to its limit, and of equals the first.
     """
-    places = pc.index_in(removed["position"], value_set=measured["position"].combine_chunks())
-    measured = measured.take(places)
-    groups = []
-    for reason in _BEYOND:  # sensitive pictures are not shown
-        found = pc.equal(removed["reason"], reason.value)
-        rows = removed.select(["position", "key", "detail"]).filter(found)
-        if rows.num_rows:
-            seen = measured.filter(found).append_column("detail", rows["detail"])
-            ordered = rows.append_column("beyond", _BEYOND[reason](seen))
-            shown = ordered.sort_by([("beyond", "ascending"), ("position", "ascending")]).slice(0, max_pictures)
-            pictures = tuple(Preview(**row) for row in shown.drop_columns("beyond").to_pylist())
-            groups.append(PreviewGroup(reason=reason, total=rows.num_rows, pictures=pictures))
-    return groups
+    shown: dict[Reason, pa.Table] = {}
+    totals: Counter[Reason] = Counter()
+    for removed, measured in parts:
+        places = pc.index_in(removed["position"], value_set=measured["position"].combine_chunks())
+        seen = measured.take(places).append_column("detail", removed["detail"])
+        for reason in _BEYOND:  # sensitive pictures are not shown
+            chosen = pc.equal(removed["reason"], reason.value)
+            rows = removed.select(["position", "key", "detail"]).filter(chosen)
+            if rows.num_rows:
+                totals[reason] += rows.num_rows
+                ordered = rows.append_column("beyond", _BEYOND[reason](seen.filter(chosen)))
+                both = pa.concat_tables([*([shown[reason]] if reason in shown else []), ordered])
+                order = [("beyond", "ascending"), ("position", "ascending")]
+                shown[reason] = both.sort_by(order).slice(0, max_pictures)
+    return [
+        PreviewGroup(
+            reason=reason,
+            total=totals[reason],
+            pictures=tuple(Preview(**row) for row in shown[reason].drop_columns("beyond").to_pylist()),
+        )
+        for reason in _BEYOND
+        if reason in shown
+    ]
 
 
 def _number(values: pa.ChunkedArray) -> pa.ChunkedArray:

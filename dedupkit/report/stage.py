@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dedupkit.matching.stage import SearchFacts
-from dedupkit.parts import Part, make_parts, read_table, table_name, write_table
+from dedupkit.parts import Part, make_parts, read_schema, read_table, table_name, write_table
 from dedupkit.report.build import build_report
 from dedupkit.report.gallery import choose, thumbnail
 from dedupkit.report.placeholders import suspected_placeholders
@@ -19,10 +19,11 @@ from dedupkit.sample import ROW_BITS
 from dedupkit.storage import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dedupkit.journey import Journey
     from dedupkit.mitigation.stage import CaptionFacts
+    from dedupkit.report.decided import Decided
     from dedupkit.report.previews import PreviewGroup
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
@@ -65,7 +66,7 @@ def report(
     dict
         The content of ``report.json``.
     """
-    decisions = pa.concat_tables([journey.tables.decisions(number) for number in range(len(journey.shards))])
+    decisions = partial(_decisions, journey)
     gallery = choose(decisions)
     previews = previews_of(decisions, partial(_measures, journey))
     shown = [*(group.positions for group in gallery), *(group.positions for group in previews)]
@@ -73,7 +74,7 @@ def report(
     private = hidden(journey, wanted)
     wanted = [position for position in wanted if position not in private]
     pictures = _thumbnails(journey, wanted)
-    pairs = read_table(journey.tables.stage("pairs"), "pairs.parquet", ())
+    search = SearchFacts.of(read_schema(journey.tables.stage("pairs"), "pairs.parquet"))
     built = build_report(
         decisions,
         pictures,
@@ -82,7 +83,7 @@ def report(
         samples_written=written,
         gallery=gallery,
         previews=previews,
-        search=SearchFacts.of(pairs),
+        search=search,
         captions=captions,
         placeholders=suspected_placeholders(decisions, partial(_captions_of, journey)),
         commitment=commitment,
@@ -93,21 +94,30 @@ def report(
     return built.to_json()
 
 
+def _decisions(journey: Journey, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+    return (journey.tables.decisions(number, columns) for number in range(len(journey.shards)))
+
+
 def _captions_of(journey: Journey, rows: pa.Table) -> pa.ChunkedArray:
     """The source's captions of some rows of the decisions, in their order."""
     positions, found = rows["position"].to_numpy(), []
-    for number in range(len(journey.shards)):
+    for number in np.unique(positions >> np.uint64(ROW_BITS)).tolist():
         here = positions[positions >> np.uint64(ROW_BITS) == number] & np.uint64((1 << ROW_BITS) - 1)
-        if len(here):
-            found.append(journey.tables.raw_captions(number).take(pa.array(here)).combine_chunks())
+        found.append(journey.tables.raw_captions(number).take(pa.array(here)).combine_chunks())
     return pa.chunked_array(found, pa.string())
 
 
-def previews_of(decisions: pa.Table, measures: Callable[[int], pa.Table]) -> list[PreviewGroup]:
+def previews_of(decisions: Decided, measures: Callable[[int], pa.Table]) -> list[PreviewGroup]:
     """Pictures to show of what the checks of hygiene took out; `measures` gives those of the shard of a number."""
-    removed = taken_out(decisions)
-    shards = sorted({position >> ROW_BITS for position in removed["position"].to_pylist()})
-    return choose_previews(removed, pa.concat_tables(map(measures, shards))) if shards else []
+
+    def parts() -> Iterator[tuple[pa.Table, pa.Table]]:
+        for table in decisions(["position", "key", "reason", "detail"]):
+            removed = taken_out(table)
+            shards = removed["position"].to_numpy() >> np.uint64(ROW_BITS)
+            for number in np.unique(shards).tolist():
+                yield removed.filter(pa.array(shards == number)), measures(number)
+
+    return choose_previews(parts())
 
 
 def _measures(journey: Journey, shard: int) -> pa.Table:

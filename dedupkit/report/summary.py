@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.errors import RunError
+from dedupkit.report.decided import decided_of
+from dedupkit.report.gallery import group_sizes
 from dedupkit.sample import Action, Note, Reason, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from enum import StrEnum
+
+    from dedupkit.report.decided import Decided
 
 MAX_QUARANTINED = 1000
 _QUARANTINE_COLUMNS = ["key", "shard", "reason", "detail"]
@@ -53,13 +59,14 @@ class Summary:
         }
 
 
-def summarise(decisions: pa.Table) -> Summary:
+def summarise(decisions: pa.Table | Decided) -> Summary:
     """Add up decisions.
 
     Parameters
     ----------
-    decisions : pyarrow.Table
-        In the schema of `dedupkit.sample.DECISIONS`, sorted by position.
+    decisions : pyarrow.Table or callable
+        In the schema of `dedupkit.sample.DECISIONS`, sorted by position; takes 24 bytes a sample that stands in a
+        group.
 
     Raises
     ------
@@ -67,24 +74,30 @@ def summarise(decisions: pa.Table) -> Summary:
         Kept, dropped and quarantined samples do not add up to those that came in, or a reason stands at another
         action than its own.
     """
-    actions = _counts(decisions["action"])
-    reasons = _in_order(Reason, _counts(decisions["reason"]))
+    read = decided_of(decisions)
+    counts: dict[str, Counter[Any]] = {name: Counter() for name in ("action", "reason", "tier", "notes")}
+    faulty: list[Mapping[str, str | None]] = []
+    for table in read([*counts, *(name for name in _QUARANTINE_COLUMNS if name not in counts)]):
+        for name, counted in counts.items():
+            counted.update(_counts(pc.list_flatten(table[name]) if name == "notes" else table[name]))
+        quarantined = table.filter(pc.equal(table["action"], Action.QUARANTINE.value)).select(_QUARANTINE_COLUMNS)
+        faulty += quarantined.slice(0, MAX_QUARANTINED - len(faulty)).to_pylist()
+    actions, reasons = counts["action"], _in_order(Reason, counts["reason"])
     samples = {
-        "in": decisions.num_rows,
-        "kept": actions.get(Action.KEEP, 0),
-        "dropped": actions.get(Action.DROP, 0),
-        "quarantined": actions.get(Action.QUARANTINE, 0),
+        "in": actions.total(),
+        "kept": actions[Action.KEEP],
+        "dropped": actions[Action.DROP],
+        "quarantined": actions[Action.QUARANTINE],
     }
     _check(samples, reasons)
-    sizes = _counts(pa.array(list(_counts(decisions["group"]).values()), pa.int64()))
-    faulty = decisions.filter(pc.equal(decisions["action"], Action.QUARANTINE.value)).select(_QUARANTINE_COLUMNS)
+    sizes, groups = np.unique(group_sizes(read)[1], return_counts=True)
     return Summary(
         samples=samples,
         reasons=reasons,
-        notes=_in_order(Note, _counts(pc.list_flatten(decisions["notes"]))),
-        tiers=_in_order(Tier, _counts(decisions["tier"])),
-        group_sizes=dict(sorted(sizes.items())),
-        quarantined=tuple(faulty.slice(0, MAX_QUARANTINED).to_pylist()),
+        notes=_in_order(Note, counts["notes"]),
+        tiers=_in_order(Tier, counts["tier"]),
+        group_sizes=dict(zip(sizes.tolist(), groups.tolist(), strict=True)),
+        quarantined=tuple(faulty),
     )
 
 

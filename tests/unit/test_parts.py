@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 class OneAfterTheOther:
     """An engine that runs tasks here and now, in their order."""
 
+    in_this_process = True
+
+    def memory_of_set(self) -> int | None:
+        return None
+
     def threads_a_task(self, items: int) -> int:
         return 1
 

@@ -11,7 +11,7 @@ import pytest
 from dedupkit.calibration.proposals import limits_of, try_limits
 from dedupkit.calibration.shares import Share
 from dedupkit.calibration.trials import Outcome, Remembering
-from dedupkit.matching.proof import Evidence
+from dedupkit.matching.proof import EVIDENCE
 from dedupkit.recipe import Fingerprints, Matching, Recipe
 
 PICTURES = 40
@@ -26,12 +26,12 @@ class Counting:
     def cosine(self, a: Any, b: Any) -> Any:
         return (a + b).astype(np.float32)
 
-    def __call__(self, a: Any, b: Any) -> Evidence:
+    def __call__(self, a: Any, b: Any) -> Any:
         self.asked += zip(a.tolist(), b.tolist(), strict=True)
         number = (a * 100 + b).astype(np.float32)
-        none = np.zeros(len(a), np.uint16)
-        nothing, transform = 0 * number, np.zeros((len(a), 6), np.float32)
-        return Evidence(none, none, number, nothing, number, nothing, number, transform, number)
+        evidence = np.zeros(len(a), EVIDENCE)
+        evidence["score"] = number
+        return evidence
 
 
 def positions(*values: int) -> Any:
@@ -41,9 +41,9 @@ def positions(*values: int) -> Any:
 def test_a_pair_is_asked_about_once_and_answers_keep_their_order() -> None:
     inner = Counting()
     verify = Remembering(inner, positions(3, 5, 8, 9))
-    assert verify(positions(3, 5), positions(8, 9)).score.tolist() == [308, 509]
-    assert verify(positions(5, 3, 8, 3), positions(9, 5, 9, 8)).score.tolist() == [509, 305, 809, 308]
-    assert verify(positions(), positions()).score.tolist() == []
+    assert verify(positions(3, 5), positions(8, 9))["score"].tolist() == [308, 509]
+    assert verify(positions(5, 3, 8, 3), positions(9, 5, 9, 8))["score"].tolist() == [509, 305, 809, 308]
+    assert verify(positions(), positions())["score"].tolist() == []
     assert inner.asked == [(3, 8), (5, 9), (3, 5), (8, 9)]
     assert verify.cosine(positions(3), positions(5)).tolist() == [8]
 

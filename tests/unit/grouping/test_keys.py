@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedupkit.grouping.keys import replaced, unique_keys
+from dedupkit.grouping import keys as unique
+from dedupkit.grouping.keys import UniqueKeys, clashing_keys
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
-def chunked(values: list[str], cut: int = 0) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.array(values[:cut], pa.string()), pa.array(values[cut:], pa.string())])
+    import pytest
+
+SCHEMA = pa.schema({"shard": pa.string(), "key": pa.string()})
 
 
 def fresh_keys(named: list[tuple[str, str]], cut: int = 0) -> list[str]:
-    """The keys that samples get of a (shard, key) each."""
-    keys, shards = chunked([key for _, key in named], cut), chunked([shard for shard, _ in named], cut)
-    found: list[str] = replaced(keys, unique_keys(keys, shards)).to_pylist()
-    return found
+    """The keys that samples get of a (shard, key) each; all in two parts that are read one by one."""
+    parts = [pa.table({"shard": [shard for shard, _ in part], "key": [key for _, key in part]}, schema=SCHEMA)
+             for part in (named[:cut], named[cut:])]  # fmt: skip
+
+    def read(number: int, columns: Sequence[str]) -> pa.Table:
+        return parts[number].select(columns)
+
+    names = UniqueKeys.of(read, len(parts))
+    return [key for number, part in enumerate(parts) for key in names.replaced(number, part["key"]).to_pylist()]
 
 
 def test_keys_that_do_not_clash_stay() -> None:
@@ -51,3 +63,21 @@ def test_all_keys_are_unique_and_the_first_of_each_keeps_its_own(named: list[tup
     for (shard, key), new in zip(named, fresh, strict=True):
         assert new == key if key not in seen else new.startswith(f"{shard}/{key}")
         seen.add(key)
+
+
+def test_clashes_beyond_memory_are_those_of_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.random.default_rng(0).integers(0, 40_000, (20, 2000))
+
+    def keys() -> Iterator[pa.ChunkedArray]:
+        for part in numbers:
+            yield pa.chunked_array([pa.array([f"clé/{number}" for number in part.tolist()])])
+
+    values, counts = np.unique(numbers, return_counts=True)
+    expected = {f"clé/{value}" for value in values[counts > 1].tolist()}
+    assert set(clashing_keys(keys).to_pylist()) == expected
+    monkeypatch.setattr(unique, "_HELD", 1 << 10)
+    assert set(clashing_keys(keys, memory=1).to_pylist()) == expected
+
+
+def test_many_samples_of_one_key_are_numbered_in_their_order() -> None:
+    assert fresh_keys([("s", "a")] * 5000, 3)[-2:] == ["s/a#4998", "s/a#4999"]

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from dedupkit.matching.bit_sampling import expected_recall, sampled_pairs
-from dedupkit.matching.hamming import hamming_pairs
+from dedupkit.matching.hamming import hamming_pairs, hamming_parts
+from dedupkit.matching.runs import unpack
 from dedupkit.matching.turns import PDQ, PHASH, HashLayout
+from dedupkit.scratch import scratch_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -55,7 +58,7 @@ def share_found(
     codes = random_codes(layout, pairs, rng)
     both = np.concatenate([codes, turned_by(changed(codes, distance, rng), layout, turn)])
     words, transposed = words_of(both, layout)
-    a, b = sampled_pairs(words, transposed if turned else None, distance)
+    a, b = unpack(np.concatenate(list(sampled_pairs(words, transposed if turned else None, distance).merged())))
     return float(((b - a) == pairs).sum() / pairs)
 
 
@@ -134,7 +137,7 @@ def test_a_crowd_of_near_hashes_costs_its_size_and_leaves_none_alone() -> None:
     rng = np.random.default_rng(5)
     crowd = np.unique(changed(np.repeat(random_codes(PDQ, 1, rng), 2000, axis=0), 6, rng), axis=0)
     words, transposed = words_of(crowd, PDQ)
-    a, b = sampled_pairs(words, transposed, 31)
+    a, b = unpack(np.concatenate(list(sampled_pairs(words, transposed, 31).merged())))
     partners = np.bincount(np.concatenate([a, b]), minlength=len(crowd))
     assert partners.min() >= 12
     assert len(a) < 64 * 40 * len(crowd)
@@ -156,3 +159,22 @@ def test_from_the_limit_on_bits_are_sampled_and_below_it_the_search_is_complete(
     codes = np.repeat(random_codes(PDQ, 1, np.random.default_rng(7)), 30, axis=0)
     assert len(hamming_pairs(codes, PDQ, 0, complete_below=31).a) == 30 * 29 // 2
     assert len(hamming_pairs(codes, PDQ, 0, complete_below=30).a) == 29
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_budget_of_memory_and_files_change_no_pair(turned: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    codes = random_codes(PDQ, 40_000, rng)
+    codes[:500] = codes[500:1000]
+    codes[2000:6000] = changed(np.repeat(codes[:1], 4000, axis=0), 5, rng)  # a crowd, in one slice of each choice
+    codes[10_000:15_000] = changed(codes[15_000:20_000], 12, rng)
+    free = hamming_pairs(codes, PDQ, 24, turned=turned, complete_below=0)
+    with scratch_files(tmp_path) as scratch:
+        parts = list(
+            hamming_parts(codes, PDQ, 24, turned=turned, complete_below=0, threads=2, memory=1, scratch=scratch)
+        )
+    bounded = type(free).joined(parts)
+    assert len(free.a) > 9000
+    for name in ("a", "b", "distance", "turn"):
+        np.testing.assert_array_equal(getattr(bounded, name), getattr(free, name))
+    assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ import pytest
 
 from dedupkit.matching import means
 from dedupkit.matching.means import Means
+from dedupkit.scratch import Scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def unit_rows(count: int, seed: int) -> NDArray[np.float32]:
 def made() -> tuple[Means, NDArray[np.float32]]:
     rows = unit_rows(6000, 0)
     with ThreadPoolExecutor(2) as pool:
-        return Means.of(rows.astype(np.float16), np.arange(len(rows)), 300, 7, pool), rows
+        return Means.of(rows.astype(np.float16), np.arange(len(rows)), 300, 7, pool, Scratch()), rows
 
 
 @pytest.mark.parametrize("visited", [3, 8, 1000])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedupkit.grouping.groups import Graph, components, stars
-from dedupkit.matching.proof import Candidates, Evidence, doubtful_positions, prove
+from dedupkit.matching import candidates as candidates_module
+from dedupkit.matching import proof as proof_module
+from dedupkit.matching.candidates import Candidates
+from dedupkit.matching.proof import EVIDENCE, doubtful_positions, prove, worth_asking
 from dedupkit.recipe import Matching
 from dedupkit.sample import PAIRS, Tier
+from dedupkit.scratch import scratch_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Oracle:
@@ -25,15 +32,23 @@ class Oracle:
     def cosine(self, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return np.asarray(np.einsum("nd,nd->n", self.descriptors[a.astype(int)], self.descriptors[b.astype(int)]))
 
-    def __call__(self, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> Evidence:
+    def __call__(self, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         self.asked += list(zip(a.tolist(), b.tolist(), strict=True))
         same = (self.picture[a.astype(int)] == self.picture[b.astype(int)]).astype(np.float32)
-        whole = (20 * same).astype(np.uint16)
-        transform = np.zeros((len(a), 6), np.float32)
-        return Evidence(whole, whole, same, 1 - same, same, 1 - same, same, transform, same)
+        evidence = np.zeros(len(a), EVIDENCE)
+        for name in EVIDENCE.names or ():
+            evidence[name] = 0 if name == "transform" else 20 * same if name in ("inliers", "blocks") else same
+        for name in ("conflict", "off_tone"):
+            evidence[name] = 1 - same
+        return evidence
 
 
 def a_set(seed: int, pictures: int, copies: int, spread: float) -> tuple[Oracle, Candidates]:
+    oracle, table = a_table(seed, pictures, copies, spread)
+    return oracle, Candidates.of(table)
+
+
+def a_table(seed: int, pictures: int, copies: int, spread: float) -> tuple[Oracle, pa.Table]:
     """Copies scattered around the descriptors of pictures; pairs above 0.4, of which the very near have near hashes."""
     rng = np.random.default_rng(seed)
     picture = np.repeat(np.arange(pictures), copies)
@@ -48,7 +63,7 @@ def a_set(seed: int, pictures: int, copies: int, spread: float) -> tuple[Oracle,
     columns |= {"a": pa.array(a, pa.uint64()), "b": pa.array(b, pa.uint64()), "cosine": pa.array(values, pa.float32())}
     columns["tier"] = pa.array(np.where(near, Tier.PERCEPTUAL.value, Tier.DESCRIPTOR.value).tolist())
     columns["hamming_bits"] = pa.array(np.full(len(a), 3, np.uint16), mask=~near)
-    return Oracle(picture, rows.astype(np.float32)), Candidates.of(pa.table(columns, schema=PAIRS))
+    return Oracle(picture, rows.astype(np.float32)), pa.table(columns, schema=PAIRS)
 
 
 def groups_of(pairs: pa.Table, count: int) -> np.ndarray[Any, Any]:
@@ -69,7 +84,7 @@ def test_few_pairs_are_verified() -> None:
     oracle, candidates = a_set(2, pictures=60, copies=8, spread=0.15)
     proven = prove(candidates, Matching(), oracle)
     assert proven.verified == len(oracle.asked) == len(set(oracle.asked))
-    assert len(oracle.asked) < len(candidates.a) / 4
+    assert len(oracle.asked) < len(candidates.pairs) / 4
 
 
 def test_each_is_compared_with_the_best_of_its_group() -> None:
@@ -91,11 +106,10 @@ def test_only_doubtful_pictures_are_looked_at() -> None:
 
 
 def test_refused_pairs_that_are_near_are_look_alikes_and_no_pairs() -> None:
-    oracle, candidates = a_set(5, pictures=20, copies=4, spread=0.1)
+    oracle, table = a_table(5, pictures=20, copies=4, spread=0.1)
     oracle.picture = np.arange(80)  # none is a copy of another: all are burst shots
-    candidates = Candidates.of(
-        candidates.table.set_column(3, PAIRS.field("hamming_bits"), pa.nulls(len(candidates.a), pa.uint16()))
-    )
+    no_bits = pa.nulls(table.num_rows, pa.uint16())
+    candidates = Candidates.of(table.set_column(3, PAIRS.field("hamming_bits"), no_bits))
     proven = prove(candidates, Matching(min_look_alike_cosine=0.7), oracle)
     assert proven.pairs.num_rows == 0
     assert proven.look_alikes.num_rows > 0
@@ -122,3 +136,32 @@ def test_whatever_the_set_no_refused_pair_comes_out(seed: int, pictures: int, co
         assert (oracle.picture[ends[0]] == oracle.picture[ends[1]]).all()
         assert (ends[0] < ends[1]).all()
         assert len(set(zip(*(end.tolist() for end in ends), strict=True))) == pairs.num_rows
+
+
+def test_files_and_little_memory_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (candidates_module, proof_module):
+        monkeypatch.setattr(module, "_BLOCK", 97)
+    monkeypatch.setattr(proof_module, "_TABLE_ROWS", 31)
+    oracle, table = a_table(7, pictures=80, copies=6, spread=0.15)
+    rank = np.random.default_rng(0).permutation(480)
+    free = prove(Candidates.of(table), Matching(), oracle, rank)
+    with scratch_files(tmp_path) as scratch:
+        parts = [table.slice(start, 100) for start in range(0, table.num_rows, 100)]
+        candidates = Candidates.of(parts, scratch)
+        bounded = prove(candidates, Matching(), oracle, rank, scratch=scratch)
+        assert next(bounded.pairs_in_parts()).num_rows <= 31
+        for name in ("pairs", "look_alikes"):
+            assert getattr(bounded, name).equals(getattr(free, name))
+    assert oracle.asked[: free.verified] == oracle.asked[free.verified :]
+
+
+def test_pairs_worth_asking_about_are_the_same_in_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, candidates = a_set(8, pictures=60, copies=6, spread=0.2)
+    for label in (np.arange(360), np.repeat(np.arange(0, 360, 3), 3)):
+        whole = worth_asking(candidates, label)
+        assert len(whole) > 400
+        monkeypatch.setattr(proof_module, "_BYTES_A_PAIR", (1 << 24) // 700)
+        shares = -(-len(candidates.pairs) * proof_module._BYTES_A_PAIR // (1 << 24))
+        assert shares > 2
+        assert worth_asking(candidates, label, memory=1).tolist() == whole.tolist()
+        monkeypatch.undo()

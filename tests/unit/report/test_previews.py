@@ -50,7 +50,7 @@ def test_those_nearest_to_the_limit_are_shown_first(reason: Reason) -> None:
     seen = [GOOD | {"position": place} | NEAREST_FIRST[reason][rank] for rank, place in enumerate(order)]
     decisions = pa.Table.from_pylist([*rows, decision(7)], schema=DECISIONS)
     measured = pa.Table.from_pylist([GOOD | {"position": 7}, *seen])
-    (group,) = choose_previews(taken_out(decisions), measured, max_pictures=2)
+    (group,) = choose_previews([(taken_out(decisions), measured)], max_pictures=2)
     assert (group.reason, group.total) == (reason, 3)
     assert [picture.key for picture in group.pictures] == ["0", "1"]
 
@@ -63,7 +63,7 @@ def test_what_could_not_be_decoded_is_not_shown() -> None:
 def test_the_page_shows_the_picture_its_key_and_what_was_seen_escaped() -> None:
     row = decision(3, Reason.BLURRED, key=HOSTILE, detail=f"blur is 0.91 {HOSTILE}")
     decisions = pa.Table.from_pylist([row], schema=DECISIONS)
-    groups = choose_previews(taken_out(decisions), pa.Table.from_pylist([GOOD | {"position": 3}]))
+    groups = choose_previews([(taken_out(decisions), pa.Table.from_pylist([GOOD | {"position": 3}]))])
     buffer = io.BytesIO()
     Image.new("RGB", (60, 40), "red").save(buffer, "PNG")
     small = thumbnail(buffer.getvalue())

@@ -1,0 +1,122 @@
+"""Large arrays that are needed for a while: in files of a folder, or in memory where there is none."""
+
+from __future__ import annotations
+
+import mmap
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import DTypeLike, NDArray
+
+_BLOCK_ROWS = 1 << 14  # read at a time
+
+
+@dataclass(slots=True)
+class Scratch:
+    """Makes the arrays; the files are numbered."""
+
+    folder: Path | None = None
+    files: list[Path] = field(default_factory=list)
+    _open: list[Growing] = field(default_factory=list)
+
+    def array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An array to be filled."""
+        path = None if 0 in shape else self.file()
+        return np.empty(shape, dtype) if path is None else np.memmap(path, dtype, "w+", shape=shape)
+
+    def growing(self, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> Growing:
+        """An array whose length is not known yet; `shape` is that of one item."""
+        self._open.append(Growing(self.file(), np.dtype(dtype), shape))
+        return self._open[-1]
+
+    def close(self) -> None:
+        """Close the files of arrays that were not read."""
+        for each in self._open:
+            each.close()
+
+    def remove(self, values: NDArray[Any]) -> None:
+        """Give the room of an array back before the end."""
+        path = getattr(values, "filename", None)
+        if path is not None:
+            with suppress(PermissionError):  # Windows keeps what is mapped until the end
+                Path(path).unlink(missing_ok=True)
+
+    def file(self) -> Path | None:
+        """A new file for what is no array; None where all stays in memory."""
+        if self.folder is None:
+            return None
+        self.files.append(self.folder / f"{len(self.files)}.tmp")
+        return self.files[-1]
+
+
+@dataclass(slots=True)
+class Growing:
+    """An array that is appended to, and read when it is whole."""
+
+    path: Path | None
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...] = ()
+    length: int = 0
+    _parts: list[NDArray[Any]] = field(default_factory=list)
+    _handle: IO[bytes] | None = None
+
+    def append(self, items: NDArray[Any]) -> None:
+        """Add items to the end."""
+        self.length += len(items)
+        if self.path is None:
+            self._parts.append(items)
+            return
+        if self._handle is None:
+            self._handle = self.path.open("wb")
+        self._handle.write(np.ascontiguousarray(items, self.dtype).data)
+
+    def close(self) -> None:
+        """Close the file; nothing can be appended any more."""
+        if self._handle is not None:
+            self._handle.close()
+
+    def whole(self) -> NDArray[Any]:
+        """All items: an array, or a memory map that may be written to."""
+        shape = (self.length, *self.shape)
+        self.close()
+        if self.path is None or 0 in shape:
+            parts = [np.empty((0, *self.shape), self.dtype), *self._parts]
+            return np.concatenate([part.reshape(-1, *self.shape) for part in parts])
+        return np.memmap(self.path, self.dtype, "r+", shape=shape)
+
+
+@contextmanager
+def scratch_files(work: str | Path | None) -> Iterator[Scratch]:
+    """A maker of scratch arrays, whose files are removed at the end; the folder is made if it does not exist."""
+    if work is None:
+        yield Scratch()
+        return
+    Path(work).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=work))
+    scratch = Scratch(folder)
+    try:
+        yield scratch
+    finally:
+        scratch.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def release(values: NDArray[Any]) -> None:
+    """Take a memory map's pages out of this process; they stay in the system's cache, also those just written."""
+    mapped = getattr(values, "_mmap", None)
+    if mapped is not None and getattr(values, "mode", None) != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def blocks(count: int, size: int = _BLOCK_ROWS) -> Iterator[slice]:
+    """Slices of so many rows."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
