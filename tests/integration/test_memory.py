@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from dedupkit.grouping import keys
 from dedupkit.matching import bit_sampling, hamming, near_hashes, runs
 from dedupkit.recipe import Captions, Matching, Recipe
 from tests.integration.conftest import write_shards
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class TightEngine(LocalEngine):
