@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-_MOST_THREADS = 4  # the interpreter's lock leaves little to a fifth
+MOST_THREADS = 4
+"""Of one process: the interpreter's lock leaves little to a fifth."""
 _QUEUED_A_WORKER = 2
 _blas_lock = Lock()
 _blas_limits: list[Any] = []
@@ -49,7 +50,7 @@ class LocalEngine:
         if workers is not None and workers < 1:
             raise UsageError(f"workers must be 1 or more, got {workers}; leave it out for one a core")
         cores = available_cores()
-        self.processes = workers or max(1, cores // _MOST_THREADS)
+        self.processes = workers or max(1, cores // MOST_THREADS)
         self.threads = max(1, cores // self.processes) if workers != 1 else cores
 
     def threads_a_task(self, items: int) -> int:
@@ -78,7 +79,7 @@ class LocalEngine:
             from loky.process_executor import TerminatedWorkerError
 
             try:
-                with ProcessPoolExecutor(slots, initializer=_start_worker) as pool:
+                with ProcessPoolExecutor(slots, initializer=start_worker) as pool:
                     yield from _as_completed(pool, task, items, slots)
             except TerminatedWorkerError as error:
                 why = str(error).partition("\n")[0]
@@ -130,7 +131,8 @@ def _one_blas_thread() -> Iterator[None]:
                 limits.restore_original_limits()
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """Set up a worker process: its allocator, and one BLAS thread."""
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
     from threadpoolctl import threadpool_limits
 
