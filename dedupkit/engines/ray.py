@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -29,6 +30,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 _ENDS_WITHIN_S = 5.0
+_ANSWERS_WITHIN_S = 10.0
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # a Ray that is started here reports to nobody
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would ship the working directory to all nodes
@@ -198,11 +200,12 @@ class RayEngine:
     def _join(self, ray: Any, address: str) -> None:
         own = {"num_cpus": available_cores()} if address == "local" else {}
         try:
+            _check_answers(address)
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
             why = str(error).strip().partition("\n")[0]
             raise UsageError(
-                f"the Ray cluster {address} cannot be joined ({why}); `ray start --head` starts one on this machine"
+                f"the Ray cluster {address} cannot be joined ({why}); `ray start --head` on a machine starts one"
             ) from error
         self._joined, self._started = True, address == "local"
         if self._started and not nodes_with_room(ray.nodes(), self._needs):
@@ -216,6 +219,13 @@ def _check_address(address: str) -> None:
             f"address must be HOST:PORT, auto or local, got {address}; run on a node of the cluster, or hand the "
             "command to it with `ray job submit`"
         )
+
+
+def _check_answers(address: str) -> None:
+    """Somebody has to listen there: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_WITHIN_S).close()
 
 
 def _check(tasks_at_once: int | None, retries: int) -> None:
