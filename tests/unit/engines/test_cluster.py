@@ -44,7 +44,7 @@ def test_dead_nodes_and_nodes_that_are_too_small_take_none() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands until its only number is changed."""
     now = [1000.0]
-    monkeypatch.setattr(cluster.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
 
 

@@ -79,17 +79,17 @@ class _Counted(Sequence[int]):
     """Numbers that know how many of them were taken."""
 
     def __init__(self, count: int) -> None:
-        self.count, self.taken = count, 0
+        self.size, self.taken = count, 0
 
     def __len__(self) -> int:
-        return self.count
+        return self.size
 
     @overload
     def __getitem__(self, at: int) -> int: ...
     @overload
     def __getitem__(self, at: slice) -> Sequence[int]: ...
     def __getitem__(self, at: int | slice) -> int | Sequence[int]:
-        if isinstance(at, slice) or at >= self.count:
+        if isinstance(at, slice) or at >= self.size:
             raise IndexError(at)
         self.taken += 1
         return at
