@@ -193,7 +193,9 @@ class RayEngine:
             return ray
         try:
             self._join(ray, "auto")
-        except UsageError:
+        except UsageError as error:
+            if not isinstance(error.__cause__, ConnectionError):  # there is a cluster, but of another version
+                raise
             self._join(ray, "local")
         return ray
 

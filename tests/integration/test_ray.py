@@ -199,43 +199,58 @@ def test_what_a_task_raises_is_one_line_and_its_exit_code(cluster: Any, tmp_path
 
 
 @pytest.fixture
-def stranger(cluster: Any, tmp_path: Path) -> Iterator[Path]:
-    """A folder that one node of the cluster sees as another: something else is mounted there for its processes."""
+def stranger(cluster: Any, tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A folder, and what adds a node that sees another one there: something is mounted over it for its processes."""
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
         pytest.skip("mounting needs root")
     folder = tmp_path / "unshared"
     folder.mkdir()
-    script = 'mount -t tmpfs none "$1" && exec "$2" start --address="$3" --num-cpus=1 --block'
-    ray = str(Path(sys.executable).with_name("ray"))
-    known = alive(cluster)
-    node = subprocess.Popen(
-        ["unshare", "-m", "sh", "-c", script, "node", str(folder), ray, cluster.address],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    until = time.monotonic() + 60
-    while alive(cluster) == known:
-        assert node.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    yield folder
-    os.killpg(node.pid, signal.SIGTERM)
-    node.wait(timeout=60)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def join() -> None:
+        script = 'mount -t tmpfs none "$1" && exec "$2" start --address="$3" --num-cpus=1 --block'
+        ray, known, until = str(Path(sys.executable).with_name("ray")), alive(cluster), time.monotonic() + 60
+        node = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", script, "node", str(folder), ray, cluster.address],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        started.append(node)
+        while alive(cluster) == known:
+            assert node.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+    yield folder, join
+    for node in started:
+        os.killpg(node.pid, signal.SIGTERM)
+        node.wait(timeout=60)
 
 
 def alive(cluster: Any) -> int:
     return len(cluster.global_state._live_node_ids())
 
 
-def test_a_node_that_does_not_see_the_output_is_refused(
-    cluster: Any, source: Planted, stranger: Path, tmp_path: Path
+def test_a_node_that_does_not_see_the_output_or_the_source_is_refused(
+    cluster: Any, source: Planted, stranger: tuple[Path, Callable[[], None]], tmp_path: Path
 ) -> None:
-    process = start(cluster, source.folder, stranger / "out")
+    from dedupkit.engines.ray import RayEngine
+    from dedupkit.sources import open_source
+    from dedupkit.storage import Folder
+
+    folder, join = stranger
+    opened = open_source(str(source.folder))
+    with RayEngine(cluster.address) as early:
+        early.check_reach(Folder(str(folder / "work")), opened, opened.shards())  # all nodes see it until now
+        join()
+        with pytest.raises(UsageError, match="does not see the work folder"):
+            list(early.map(time.sleep, [0.2] * 60))
+    process = start(cluster, source.folder, folder / "out")
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2
     assert len(said.splitlines()) == 1, said
     assert "does not see the work folder" in said
     assert "s3:// URL" in said
-    assert parts(stranger / "out") == {}
-    shards = shutil.copytree(source.folder, stranger / "shards")
+    assert parts(folder / "out") == {}
+    shards = shutil.copytree(source.folder, folder / "shards")
     with pytest.raises(UsageError, match="does not see the source as this machine does"):
         run(cluster, str(shards), tmp_path / "out")

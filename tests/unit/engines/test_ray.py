@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -215,38 +213,3 @@ def test_tasks_are_called_by_their_stage(tmp_path: Path) -> None:
 def test_arguments_that_cannot_be_are_refused(options: dict[str, Any], what: str) -> None:
     with pytest.raises(UsageError, match=what):
         engine(**options)
-
-
-_OWN = """
-import os, sys
-from dedupkit.engines.ray import RayEngine
-with RayEngine({arguments}) as engine:
-    print(sorted(engine.map(abs, [-1, -2])), os.environ["RAY_USAGE_STATS_ENABLED"])
-import ray
-print(ray.is_initialized())
-"""
-
-
-def run_own(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return subprocess.run(
-        [sys.executable, "-c", _OWN.format(arguments=arguments)], cwd=folder, env=environment, capture_output=True,
-        text=True, check=False, timeout=120,
-    )  # fmt: skip
-
-
-def test_a_ray_of_its_own_starts_and_ends_without_a_word(tmp_path: Path) -> None:
-    run = run_own("'local'", tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines() == ["[(-2, 2), (-1, 1)] 0", "False"]
-    assert run.stderr == ""
-
-
-def test_more_than_this_machine_has_is_refused(tmp_path: Path) -> None:
-    run = run_own("'local', cpus_a_task=100_000", tmp_path)
-    assert run.stderr.splitlines()[-1].startswith("dedupkit.errors.UsageError: this machine has not 100000 CPUs")
-
-
-def test_a_cluster_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    run = run_own("'127.0.0.1:1'", tmp_path)
-    assert "UsageError: the Ray cluster 127.0.0.1:1 cannot be joined" in run.stderr.splitlines()[-1]
