@@ -25,7 +25,7 @@ def _ray() -> Iterator[None]:
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init("local", num_cpus=_CPUS, include_dashboard=False, log_to_driver=False, logging_level=40)
+    ray.init("local", num_cpus=_CPUS, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level=40)
     yield
     ray.shutdown()
 
@@ -66,6 +66,11 @@ def test_tasks_run_in_other_processes_with_their_threads() -> None:
     assert blas
     assert set(blas) == {1}
     assert gpus == ""
+
+
+def test_tasks_see_the_gpu_that_they_asked_for() -> None:
+    seen = engine(gpus_a_task=0.5).map(lambda _: os.environ["CUDA_VISIBLE_DEVICES"], range(4))
+    assert {gpus for _, gpus in seen} == {"0"}  # Ray takes our word that there is one
 
 
 @pytest.mark.parametrize(("cpus", "items", "threads"), [(None, 1, 2), (None, 2, 1), (None, 9, 1), (2, 9, 2), (1, 1, 1)])
