@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 from contextlib import suppress
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dedupkit.engines.cluster import LOOKS_AT_NODES_EVERY_S, Room, TaskNeeds, nodes_with_room
-from dedupkit.engines.local import MOST_THREADS, available_cores
+from dedupkit.engines.joining import check_address, join, quiet_ray
+from dedupkit.engines.local import MOST_THREADS
 from dedupkit.engines.ray_task import Work, look, perform
 from dedupkit.engines.reach import Reach
 from dedupkit.errors import RunError, UsageError
@@ -30,12 +27,6 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 _ENDS_WITHIN_S = 5.0
-_ANSWERS_WITHIN_S = 10.0
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # a Ray that is started here reports to nobody
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would ship the working directory to all nodes
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's default, named so that it does not warn of it
-}
 
 
 class RayEngine:
@@ -88,7 +79,7 @@ class RayEngine:
         retries: int = 3,
     ) -> None:
         self._needs = TaskNeeds(1 if cpus_a_task is None else cpus_a_task, gpus_a_task, memory_a_task or 0)
-        _check_address(address or "")
+        check_address(address or "")
         _check(tasks_at_once, retries)
         if find_spec("ray") is None:
             raise UsageError("the engine ray needs Ray, which is missing; pip install 'dedupkit[ray]'")
@@ -108,7 +99,7 @@ class RayEngine:
         """Leave the cluster if it was joined here; a Ray that was started here ends."""
         self._lift()
         if self._joined:
-            import_module("ray").shutdown()
+            quiet_ray().shutdown()
         self._joined = self._started = False
 
     def _lift(self) -> None:
@@ -181,53 +172,14 @@ class RayEngine:
 
     def _ray(self) -> Any:
         """Ray, having joined its cluster."""
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
-        ray = import_module("ray")
-        if ray.is_initialized():
-            return ray
-        named = self._address or os.environ.get("RAY_ADDRESS")
-        if named:
-            _check_address(named)
-            self._join(ray, named)
-            return ray
-        try:
-            self._join(ray, "auto")
-        except UsageError as error:
-            if not isinstance(error.__cause__, ConnectionError):  # there is a cluster, but of another version
-                raise
-            self._join(ray, "local")
+        ray = quiet_ray()
+        if not ray.is_initialized():
+            self._started = join(ray, self._address)
+            self._joined = True
+            if self._started and not nodes_with_room(ray.nodes(), self._needs):
+                self.close()
+                raise UsageError(f"this machine has not {self._needs} for a task; ask for less, or name a cluster")
         return ray
-
-    def _join(self, ray: Any, address: str) -> None:
-        own = {"num_cpus": available_cores()} if address == "local" else {}
-        try:
-            _check_answers(address)
-            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (OSError, OverflowError, RuntimeError, ValueError) as error:
-            why = str(error).strip().partition("\n")[0]
-            raise UsageError(
-                f"the Ray cluster {address} cannot be joined ({why}); `ray start --head` on a machine starts one"
-            ) from error
-        self._joined, self._started = True, address == "local"
-        if self._started and not nodes_with_room(ray.nodes(), self._needs):
-            self.close()
-            raise UsageError(f"this machine has not {self._needs} for a task; ask for less, or name a cluster")
-
-
-def _check_address(address: str) -> None:
-    if "://" in address:
-        raise UsageError(
-            f"address must be HOST:PORT, auto or local, got {address}; run on a node of the cluster, or hand the "
-            "command to it with `ray job submit`"
-        )
-
-
-def _check_answers(address: str) -> None:
-    """Somebody has to listen there: Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_WITHIN_S).close()
 
 
 def _check(tasks_at_once: int | None, retries: int) -> None:
