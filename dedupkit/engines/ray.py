@@ -135,11 +135,12 @@ class RayEngine:
             asked.append(looking.remote(self._reach))
         for answer in asked:
             try:
-                ray.get(answer)
-            except ray.exceptions.RayTaskError as error:
-                raise _as_itself(error) from error
-            except ray.exceptions.RayError:  # the node has left; who joins looks for himself
-                continue
+                _outcome(ray, answer)
+            except RunError as error:
+                if not isinstance(
+                    error.__cause__, ray.exceptions.TaskUnschedulableError | ray.exceptions.NodeDiedError
+                ):
+                    raise  # else the node has left, and who joins looks for himself
 
     def map(self, task: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[tuple[Item, Outcome]]:
         """Run `task` on each item; yields as they end.
@@ -208,18 +209,18 @@ def _outcome(ray: Any, ended: Any) -> Any:
     try:
         return ray.get(ended)
     except ray.exceptions.RayTaskError as error:
-        raise _as_itself(error) from error
+        raise _without_dedupkit(error) or error.cause from error
     except ray.exceptions.RayError as error:
         why = str(error).strip().partition("\n")[0]
-        raise RunError(f"a task was lost for good ({why}); run again to go on from the last part") from error
+        lost = RunError(f"a task was lost for good ({why}); run again to go on from the last part")
+        raise _without_dedupkit(error) or lost from error
 
 
-def _as_itself(error: Any) -> BaseException:
-    """What a task raised, as it would be without Ray around it."""
-    cause: BaseException = error.cause
-    if isinstance(cause, ModuleNotFoundError) and (cause.name or "").partition(".")[0] == "dedupkit":
-        return UsageError("a node of the cluster has no dedupkit, or another version; install the same on all nodes")
-    return cause
+def _without_dedupkit(error: Exception) -> UsageError | None:
+    """What there is to say where a worker could not even unpack its task."""
+    if "No module named 'dedupkit" not in str(error):
+        return None
+    return UsageError("a node of the cluster has no dedupkit, or another version; install the same on all nodes")
 
 
 def _cancel(ray: Any, waiting: list[Any]) -> None:
