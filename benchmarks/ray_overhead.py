@@ -5,7 +5,9 @@
 Many small tars of the package's example pictures go through the whole of `clean`: by the local engine as it is, by two
 worker processes of it, and on clusters of 1, 2 and 3 nodes, all on this machine.  Each cluster has two CPUs in all: one
 node of two; two of one; a head that takes no tasks and two of one.  Beside it, tasks that do nothing are timed, which
-is what a task costs besides its work.  Each run is a process of its own; the ways take turns, and their medians count.
+is what a task costs besides its work.  Each run is a process of its own; the ways take turns, and their medians count.  The
+machine's load is noted beside each: where it is well above two, others were at work, and only what a task costs besides
+its work says much.
 """
 
 from __future__ import annotations
@@ -111,6 +113,7 @@ def run_one(way: str, address: str, source: str, out: str) -> dict[str, Any]:
         "empty_task_ms": round((emptied - ready) * 1000 / EMPTY_TASKS, 3),
         "clean_s": round(ended - emptied, 3),
         "tasks": counted.tasks,
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
@@ -125,7 +128,7 @@ def measured(way: str, address: str, source: Path, scratch: Path) -> dict[str, A
 
 def median_of(way: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The median of every number of a way's runs."""
-    names = ("start_s", "empty_task_ms", "clean_s", "wall_s", "tasks")
+    names = ("start_s", "empty_task_ms", "clean_s", "wall_s", "tasks", "load")
     return {"way": way} | {name: statistics.median(run[name] for run in runs) for name in names}
 
 

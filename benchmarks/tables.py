@@ -159,14 +159,16 @@ def ray_table(result: Mapping[str, Any]) -> str:
             f"{way['empty_task_ms']:.2f} ms",
             f"{way['more_than_local_ms_a_task']:.1f} ms",
             f"{way['start_s']:.1f} s",
+            f"{way['load']:.0f}",
         )
         for way in result["ways"]
     ]
-    head = ("", "`clean`", "a task that does nothing", "a task of `clean`, more than local", "start")
+    head = ("", "`clean`", "a task that does nothing", "a task of `clean`, more than local", "start", "load")
     images, tasks = result["shards"] * result["samples_a_shard"], result["ways"][0]["tasks"]
     about = (
         f"{images:,} images in {result['shards']} tars, {tasks:.0f} tasks. Two CPUs in all, whatever the nodes, all "
         "on one machine. Start: joining the cluster and the first worker of each CPU. "
+        "Load: that of the machine at the end, one minute's average; above two, others were at work too. "
         f"Median of {result['repeats']}, in turns. {footing(result)}."
     )
     return f"{table(head, rows)}\n\n{about}"
