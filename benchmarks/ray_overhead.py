@@ -5,9 +5,9 @@
 Many small tars of the package's example pictures go through the whole of `clean`: by the local engine as it is, by two
 worker processes of it, and on clusters of 1, 2 and 3 nodes, all on this machine.  Each cluster has two CPUs in all: one
 node of two; two of one; a head that takes no tasks and two of one.  Beside it, tasks that do nothing are timed, which
-is what a task costs besides its work.  Each run is a process of its own; the ways take turns, and their medians count.  The
-machine's load is noted beside each: where it is well above two, others were at work, and only what a task costs besides
-its work says much.
+is what a task costs besides its work.  Each run is a process of its own; the ways take turns, and their medians count.
+The machine's load is noted beside each: where it is well above two, others were at work, and only what a task costs
+besides its work says much.
 """
 
 from __future__ import annotations
