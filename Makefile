@@ -59,5 +59,5 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@touch $(VENV)/.runtime $@
 
 $(VENV)/.extras: $(VENV)/.dev
-	@$(PIP) install --editable '.[audit,torch,diffusers,imagededup,faces,documents,nsfw]' $(TORCH)
+	@$(PIP) install --editable '.[audit,torch,diffusers,imagededup,faces,documents,nsfw,ray]' $(TORCH)
 	@touch $@

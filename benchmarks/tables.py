@@ -150,6 +150,30 @@ def cifar10_table(result: Mapping[str, Any]) -> str:
     return f"{table(head, rows)}\n\n{about}"
 
 
+def ray_table(result: Mapping[str, Any]) -> str:
+    """The same run on the same cores, local and on clusters."""
+    rows = [
+        (
+            way["way"],
+            f"{way['clean_s']:.1f} s",
+            f"{way['empty_task_ms']:.2f} ms",
+            f"{way['more_than_local_ms_a_task']:.1f} ms",
+            f"{way['start_s']:.1f} s",
+            f"{way['load']:.0f}",
+        )
+        for way in result["ways"]
+    ]
+    head = ("", "`clean`", "a task that does nothing", "a task of `clean`, more than local", "start", "load")
+    images, tasks = result["shards"] * result["samples_a_shard"], result["ways"][0]["tasks"]
+    about = (
+        f"{images:,} images in {result['shards']} tars, {tasks:.0f} tasks. Two CPUs in all, whatever the nodes, all "
+        "on one machine. Start: joining the cluster and the first worker of each CPU. "
+        "Load: that of the machine at the end, one minute's average; above two, others were at work too. "
+        f"Median of {result['repeats']}, in turns. {footing(result)}."
+    )
+    return f"{table(head, rows)}\n\n{about}"
+
+
 TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "speed": ("speed.json", speed_table),
     "families": ("speed.json", families_table),
@@ -169,6 +193,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "cifar10_10k": ("cifar10_10k.json", cifar10_table),
     "scale": ("scale.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
+    "ray_overhead": ("ray_overhead.json", ray_table),
 }
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dedupkit.canaries.planting import planting_of
-from dedupkit.engines.local import LocalEngine
+from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
@@ -73,8 +73,9 @@ def clean(
     out: str | os.PathLike[str],
     *,
     recipe: Recipe | str | os.PathLike[str] | None = None,
-    engine: Engine | None = None,
+    engine: Engine | str | None = None,
     workers: int | None = None,
+    memory: int | str | None = None,
     overwrite: bool = False,
     progress: Observer | None = None,
 ) -> Result:
@@ -89,10 +90,12 @@ def clean(
         right are not made again.
     recipe : Recipe or path of a TOML file, optional
         Every choice; the default recipe if left out.
-    engine : Engine, optional
-        Where tasks run; this machine if left out.
+    engine : Engine, "local" or "ray", optional
+        Where tasks run; this machine if left out.  See docs/ray.md.
     workers : int, optional
-        Worker processes of the local engine.
+        Worker processes of the engine local; how many tasks at most the engine ray has on its cluster.
+    memory : int or str, optional
+        What the run may take: bytes, or text such as ``4GiB``; see docs/scale.md.  The result does not depend on it.
     overwrite : bool
         Remove what an earlier run left in `out` and start again.
     progress : callable, optional
@@ -124,13 +127,12 @@ def clean(
     {'in': 64, 'kept': 64, 'dropped': 0, 'quarantined': 0}
     """
     chosen = resolve_recipe(recipe)
-    workforce = engine or LocalEngine(workers)
     folder = check(out, source)
     work = folder.below(".dedupkit")
     open_it = partial(open_source, source, chosen.source, max_bytes=chosen.limits.max_bytes)
     # A source that cannot be opened costs nothing in OUT; but an iterator is written there while it is opened.
     opened = None if isinstance(source, Iterator) else open_it()
-    with alone_in(folder):
+    with open_engine(engine, workers=workers, memory=memory) as workforce, alone_in(folder):
         claim(folder, overwrite=overwrite)
         for name in ("spool", PLAN):
             work.remove(name)
@@ -139,6 +141,7 @@ def clean(
         listed = read_list(folder)
         taken_down = listed if listed.num_rows else None
         journey = Journey(opened, chosen, work, workforce, progress or silent, planting=planting, taken_down=taken_down)
+        check_reach(workforce, work, journey.source, journey.shards)
         return Result(str(out), _go(journey, folder, _described(source)))
 
 

@@ -55,8 +55,18 @@ _RecipeFile = Annotated[
     ),
 ]
 _Preset = Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")]
-_Engine = Annotated[str, typer.Option(help="Where tasks run: local.")]
-_Workers = Annotated[int | None, typer.Option(help="Worker processes; left out, one for every four cores.")]
+_Engine = Annotated[str, typer.Option(help="Where tasks run: local, or ray for a cluster.")]
+_Workers = Annotated[
+    int | None,
+    typer.Option(help="Worker processes; left out, one for every four cores. With ray: most tasks at once."),
+]
+_Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="What the run may take, such as 4GiB; left out, what is quickest.")
+]
+_RayAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster; left out, the one this machine belongs to.")
+]
+_Gpus = Annotated[float, typer.Option("--gpus-a-task", help="GPUs of each task on Ray; 0.25 lets four share one.")]
 _ImageColumn = Annotated[str | None, typer.Option(help="Column of a table that holds the images.")]
 _CaptionColumn = Annotated[str | None, typer.Option(help="Column that holds the captions.")]
 _KeyColumn = Annotated[str | None, typer.Option(help="Column that names the samples.")]
@@ -78,6 +88,9 @@ def clean(
     preset: _Preset = None,
     engine: _Engine = "local",
     workers: _Workers = None,
+    memory: _Memory = None,
+    ray_address: _RayAddress = None,
+    gpus_a_task: _Gpus = 0,
     image_column: _ImageColumn = None,
     caption_column: _CaptionColumn = None,
     key_column: _KeyColumn = None,
@@ -112,8 +125,10 @@ def clean(
 ) -> None:
     """Remove duplicates and broken samples; write a cleaned dataset with a reason for every sample that is gone."""
     from dedupkit.cleaning import clean as run
+    from dedupkit.engines.opening import open_engine
 
-    with shown_progress() as progress:
+    where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    with shown_progress() as progress, where as workforce:
         chosen = _recipe(
             recipe,
             {
@@ -132,8 +147,7 @@ def clean(
                 "output": {"formats": tuple(format) if format else None},
             },
         )
-        _check_engine(engine)
-        result = run(source, out, recipe=chosen, workers=workers, overwrite=overwrite, progress=progress)
+        result = run(source, out, recipe=chosen, engine=workforce, overwrite=overwrite, progress=progress)
     if as_json:
         _print_json(result.summary)
     else:
@@ -150,17 +164,21 @@ def remove(
     url: Annotated[list[str] | None, typer.Option(help="A URL among a sample's fields.")] = None,
     key: Annotated[list[str] | None, typer.Option(help="A sample's key.")] = None,
     sha256: Annotated[list[str] | None, typer.Option(help="Digest of an image as the source had it.")] = None,
+    engine: _Engine = "local",
     workers: _Workers = None,
+    memory: _Memory = None,
+    ray_address: _RayAddress = None,
+    gpus_a_task: _Gpus = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the new decisions as JSON.")] = False,
 ) -> None:
     """Take pictures and all their copies out of a cleaned set, and nothing else; the options may be repeated."""
-    from dedupkit.engines.local import LocalEngine
+    from dedupkit.engines.opening import open_engine
     from dedupkit.removing import remove as run
 
-    with shown_progress() as progress:
-        engine = LocalEngine(workers)
+    where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    with shown_progress() as progress, where as workforce:
         named = {"urls": url or (), "keys": key or (), "sha256": sha256 or ()}
-        removed = run(out, like or (), **named, engine=engine, progress=progress)
+        removed = run(out, like or (), **named, engine=workforce, progress=progress)
     rows = removed.decisions.select(["key", "tier", "detail"]).to_pylist()
     if as_json:
         _print_json(rows)
@@ -177,6 +195,9 @@ def find(
     preset: _Preset = None,
     engine: _Engine = "local",
     workers: _Workers = None,
+    memory: _Memory = None,
+    ray_address: _RayAddress = None,
+    gpus_a_task: _Gpus = 0,
     image_column: _ImageColumn = None,
     caption_column: _CaptionColumn = None,
     key_column: _KeyColumn = None,
@@ -190,9 +211,11 @@ def find(
 ) -> None:
     """Find duplicates and change nothing."""
     sys.meta_path.insert(0, _NoPandas())
+    from dedupkit.engines.opening import open_engine
     from dedupkit.found import find_duplicates
 
-    with shown_progress() as progress:
+    where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    with shown_progress() as progress, where as workforce:
         chosen = _recipe(
             recipe,
             {
@@ -207,10 +230,9 @@ def find(
                 "matching": {"max_hamming_bits": max_hamming_bits, "min_cosine": min_cosine},
             },
         )
-        _check_engine(engine)
         if json_file not in (None, "-"):
             _check_writable(Path(str(json_file)))
-        found = find_duplicates(source, recipe=chosen, workers=workers, progress=progress)
+        found = find_duplicates(source, recipe=chosen, engine=workforce, progress=progress)
     if json_file == "-":
         _print_json(found.to_json())
         return
@@ -234,6 +256,9 @@ def calibrate(
     preset: _Preset = None,
     engine: _Engine = "local",
     workers: _Workers = None,
+    memory: _Memory = None,
+    ray_address: _RayAddress = None,
+    gpus_a_task: _Gpus = 0,
     image_column: _ImageColumn = None,
     key_column: _KeyColumn = None,
     samples: Annotated[int, typer.Option(help="How many pictures to plant copies of.")] = 200,
@@ -250,11 +275,12 @@ def calibrate(
 ) -> None:
     """Plant edited copies in a sample of SOURCE and measure what is found; SOURCE itself is not changed."""
     from dedupkit.calibration.run import calibrate as run
+    from dedupkit.engines.opening import open_engine
 
-    with shown_progress() as progress:
+    where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    with shown_progress() as progress, where as workforce:
         columns = {"image_column": image_column, "key_column": key_column}
         chosen = _recipe(recipe, {"preset": preset, "source": columns})
-        _check_engine(engine)
         if json_file not in (None, "-"):
             _check_writable(Path(str(json_file)))
         found = run(
@@ -264,7 +290,7 @@ def calibrate(
             edits=None if edits is None else [name.strip() for name in edits.split(",") if name.strip()],
             wanted_precision=precision,
             seed=seed,
-            workers=workers,
+            engine=workforce,
             progress=progress,
         )
     if json_file == "-":
@@ -363,11 +389,6 @@ def _blocklist(given: list[str]) -> dict[str, tuple[str, ...]]:
             raise UsageError(f"block must be KIND=FILE, such as domains=domains.txt, got {each!r}")
         found[kind] = (*found.get(kind, ()), file)
     return found
-
-
-def _check_engine(name: str) -> None:
-    if name != "local":
-        raise UsageError(f"engine must be local, got {name!r}")
 
 
 def _check_writable(file: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dedupkit.engines.local import LocalEngine
+from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError
 from dedupkit.grouping.groups import components
 from dedupkit.grouping.verdicts import grouped_positions
@@ -154,8 +154,9 @@ def find_duplicates(
     source: Any,
     *,
     recipe: Recipe | str | os.PathLike[str] | None = None,
-    engine: Engine | None = None,
+    engine: Engine | str | None = None,
     workers: int | None = None,
+    memory: int | str | None = None,
     progress: Observer | None = None,
 ) -> Found:
     """Find the duplicates of a source and change nothing.
@@ -166,10 +167,12 @@ def find_duplicates(
         What to look through; see docs/sources.md.
     recipe : Recipe or path of a TOML file, optional
         Every choice; the default recipe if left out.
-    engine : Engine, optional
-        Where tasks run; this machine if left out.
+    engine : Engine, "local" or "ray", optional
+        Where tasks run; this machine if left out.  See docs/ray.md.
     workers : int, optional
-        Worker processes of the local engine.
+        Worker processes of the engine local; how many tasks at most the engine ray has on its cluster.
+    memory : int or str, optional
+        What the run may take: bytes, or text such as ``4GiB``; see docs/scale.md.  The result does not depend on it.
     progress : callable, optional
         Told of progress with a `dedupkit.parts.Progress`.
 
@@ -189,10 +192,14 @@ def find_duplicates(
     64
     """
     chosen = resolve_recipe(recipe)
-    with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
+    with (
+        open_engine(engine, workers=workers, memory=memory) as workforce,
+        tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
+    ):
         work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
-        journey = Journey(opened, chosen, work, engine or LocalEngine(workers), progress or silent, emits=False)
+        journey = Journey(opened, chosen, work, workforce, progress or silent, emits=False)
+        check_reach(workforce, work, journey.source, journey.shards)
         matched = journey.match(journey.fingerprint(), for_decisions=False)
         found = matched.pairs, matched.look_alikes
         names = _names(journey)

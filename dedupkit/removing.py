@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dedupkit.engines.local import LocalEngine
+from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.erasing import erase
 from dedupkit.errors import UsageError
 from dedupkit.examples import ExampleSource, block_examples, fingerprint_examples
@@ -66,7 +66,7 @@ def remove(
     urls: Sequence[str] = (),
     keys: Sequence[str] = (),
     sha256: Sequence[str] = (),
-    engine: Engine | None = None,
+    engine: Engine | str | None = None,
     progress: Observer | None = None,
 ) -> Removed:
     """Remove pictures and all their copies from a set that `dedupkit.clean` wrote, and nothing else.
@@ -80,8 +80,8 @@ def remove(
     urls, keys, sha256 : sequence of str
         Samples by a URL among their fields, by key, and by the digest of their bytes in the source, in hexadecimal;
         of these too all versions go, of those that stand in the set.
-    engine : Engine, optional
-        Where tasks run; this machine if left out.
+    engine : Engine, "local" or "ray", optional
+        Where tasks run; this machine if left out.  See docs/ray.md.
     progress : callable, optional
         Told of progress with a `dedupkit.parts.Progress`.
 
@@ -118,10 +118,10 @@ def remove(
     digests = {_digest(each) for each in sha256}
     pictures = tuple(os.fspath(each) for each in like)
     ExampleSource.of(pictures, Limits().max_bytes)  # fails for what is not there
-    with alone_in(folder):
+    with open_engine(engine) as workforce, alone_in(folder):
         if folder.below(".dedupkit").exists(PLAN):
             erase(folder)  # of a removal that was killed
-        search = _Search(folder, engine or LocalEngine(None), progress or silent)
+        search = _Search(folder, workforce, progress or silent)
         hits = search.named(set(urls), set(keys), digests)
         with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
             written = search.write_images(hits, Path(scratch))
@@ -204,6 +204,7 @@ class _Search:
         try:
             recipe = self._recipe.model_copy(update={"blocklist": Blocklist(images=pictures)})
             journey = Journey(self._source, recipe, work, self._engine, self._observe, emits=False)
+            check_reach(self._engine, work, self._source, journey.shards)
             reports = [self._fingerprint(journey, number) for number in range(len(journey.shards))]
             if journey.examples is not None:
                 fingerprint_examples(journey, journey.examples, recipe)

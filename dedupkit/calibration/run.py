@@ -16,7 +16,7 @@ from dedupkit.calibration.proposals import LIMITS, limits_of, try_limits
 from dedupkit.calibration.result import Calibration
 from dedupkit.calibration.trials import Bench
 from dedupkit.edits import edits_named
-from dedupkit.engines.local import LocalEngine
+from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError
 from dedupkit.journey import Journey
 from dedupkit.matching.radius import max_hamming_bits
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dedupkit.calibration.drawing import Drawn
     from dedupkit.calibration.proposals import Tried
     from dedupkit.calibration.trials import Outcome
+    from dedupkit.engines import Engine
     from dedupkit.parts import Observer
     from dedupkit.recipe import Recipe
     from dedupkit.sample import Sample
@@ -51,7 +52,9 @@ def calibrate(
     edits: Iterable[str] | None = None,
     wanted_precision: float = 0.999,
     seed: int = 0,
+    engine: Engine | str | None = None,
     workers: int | None = None,
+    memory: int | str | None = None,
     progress: Observer | None = None,
 ) -> Calibration:
     """Measure what a recipe finds, and what it misses, of edited copies planted in a sample of a set.
@@ -70,8 +73,12 @@ def calibrate(
         Least share of right pairs at the limits that are proposed, in (0, 1].
     seed : int
         Which pictures are drawn and how they are edited, 0 or more.
+    engine : Engine, "local" or "ray", optional
+        Where tasks run; this machine if left out.  See docs/ray.md.
     workers : int, optional
-        Worker processes.
+        Worker processes of the engine local; how many tasks at most the engine ray has on its cluster.
+    memory : int or str, optional
+        What the run may take: bytes, or text such as ``4GiB``; see docs/scale.md.  The result does not depend on it.
     progress : callable, optional
         Told of progress with a `dedupkit.parts.Progress`.
 
@@ -102,19 +109,23 @@ def calibrate(
     planted = edits_named(edits)
     _check(samples, wanted_precision, seed)
     observe = progress or silent
-    with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
-        work, engine = Folder(scratch, durable=False), LocalEngine(workers)
+    with (
+        open_engine(engine, workers=workers, memory=memory) as workforce,
+        tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
+    ):
+        work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("source"))
         _check_source(opened)
         (room := Path(scratch, "drawn")).mkdir()
         drawn = draw(opened, samples, seed, room, observe)
         skipped: Counter[str] = Counter()
-        copies = Planting(planted, chosen.limits, seed).samples(drawn, engine.threads_a_task(1), skipped)
+        copies = Planting(planted, chosen.limits, seed).samples(drawn, workforce.threads_a_task(1), skipped)
         spooled = spool(_told(copies, len(drawn.samples) * (len(planted) + 1), observe), work.below("copies"))
         if not spooled.parts:
             raise UsageError(f"none of the {len(drawn.samples)} samples drawn has a usable image: {dict(skipped)}")
         fitting = _without_what_is_the_sources(chosen, drawn.set_samples)
-        journey = Journey(spooled, fitting, work.below("work"), engine, observe, emits=False)
+        journey = Journey(spooled, fitting, work.below("work"), workforce, observe, emits=False)
+        check_reach(workforce, work, journey.source, journey.shards)
         journey.fingerprint()
         bench = Bench(journey, [edit.name for edit in planted], len(drawn.samples))
         tried = try_limits(bench, fitting, drawn.set_samples, wanted_precision, observe)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-_MOST_THREADS = 4  # the interpreter's lock leaves little to a fifth
+MOST_THREADS = 4
+"""Of one process: the interpreter's lock leaves little to a fifth."""
 _QUEUED_A_WORKER = 2
 _blas_lock = Lock()
 _blas_limits: list[Any] = []
@@ -54,7 +55,7 @@ class LocalEngine:
             raise UsageError(f"workers must be 1 or more, got {workers}; leave it out for one a core")
         cores = available_cores()
         self.memory = None if memory is None else byte_count("memory", memory, least=LEAST_MEMORY)
-        wanted = workers or max(1, cores // _MOST_THREADS)
+        wanted = workers or max(1, cores // MOST_THREADS)
         self.processes = wanted if self.memory is None else max(1, min(wanted, self.memory // LEAST_MEMORY))
         self.threads = max(1, cores // self.processes) if workers != 1 else cores
 
@@ -93,7 +94,7 @@ class LocalEngine:
             from loky.process_executor import TerminatedWorkerError
 
             try:
-                with ProcessPoolExecutor(slots, initializer=_start_worker) as pool:
+                with ProcessPoolExecutor(slots, initializer=start_worker) as pool:
                     yield from _as_completed(pool, task, items, slots)
             except TerminatedWorkerError as error:
                 why = str(error).partition("\n")[0]
@@ -145,7 +146,8 @@ def _one_blas_thread() -> Iterator[None]:
                 limits.restore_original_limits()
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """Set up a worker process: its allocator, and one BLAS thread."""
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
     from threadpoolctl import threadpool_limits
 
