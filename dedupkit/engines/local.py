@@ -22,6 +22,7 @@ Outcome = TypeVar("Outcome")
 MOST_THREADS = 4
 """Of one process: the interpreter's lock leaves little to a fifth."""
 _QUEUED_A_WORKER = 2
+_IDLE_S = 60  # until a worker process ends that nobody needs
 _blas_lock = Lock()
 _blas_limits: list[Any] = []
 
@@ -56,7 +57,8 @@ class LocalEngine:
         cores = available_cores()
         self.memory = None if memory is None else byte_count("memory", memory, least=LEAST_MEMORY)
         wanted = workers or max(1, cores // MOST_THREADS)
-        self.processes = wanted if self.memory is None else max(1, min(wanted, self.memory // LEAST_MEMORY))
+        most = wanted if self.memory is None else max(1, self.memory // LEAST_MEMORY - 1)  # and this process
+        self.processes = min(wanted, most)
         self.threads = max(1, cores // self.processes) if workers != 1 else cores
 
     @property
@@ -66,7 +68,8 @@ class LocalEngine:
 
     def memory_of_set(self) -> int | None:
         """Bytes that work over the whole set may take, besides what a process takes anyway."""
-        return None if self.memory is None else self.memory - RESIDENT
+        processes = 1 if self.in_this_process else 1 + self.processes
+        return None if self.memory is None else self.memory - RESIDENT * processes
 
     def threads_a_task(self, items: int) -> int:
         """Threads of one task: the tasks that run at once share the cores among them."""
@@ -90,15 +93,26 @@ class LocalEngine:
                 with ThreadPoolExecutor(slots, thread_name_prefix="dedupkit") as pool:
                     yield from _as_completed(pool, task, items, slots)
                 return
-            from loky import ProcessPoolExecutor
             from loky.process_executor import TerminatedWorkerError
 
             try:
-                with ProcessPoolExecutor(slots, initializer=start_worker) as pool:
+                with self._workers() as pool:
                     yield from _as_completed(pool, task, items, slots)
             except TerminatedWorkerError as error:
                 why = str(error).partition("\n")[0]
                 raise RunError(f"a worker process died ({why}); run again to go on from the last part") from error
+
+    @contextmanager
+    def _workers(self) -> Iterator[Executor]:
+        """Worker processes, which wait a while for the next stage; none is at work any more after an exception."""
+        from loky import get_reusable_executor
+
+        pool = get_reusable_executor(max_workers=self.processes, timeout=_IDLE_S, initializer=start_worker)
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=True)
+            raise
 
 
 def available_cores() -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dedupkit.engines import local
+from dedupkit.engines.budget import byte_count
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import RunError, UsageError
 
@@ -149,3 +150,25 @@ def test_no_more_tasks_run_at_once_than_there_are_cores(cores: Callable[[int], N
 
     list(LocalEngine(1).map(count, range(30)))
     assert most == 3
+
+
+def test_memory_is_shared_by_this_process_and_its_workers() -> None:
+    engine = LocalEngine(8, memory="4 GiB")
+    assert engine.processes == 7  # and this one, at 512 MiB each
+    assert engine.memory_of_set() == (4096 - 8 * 400) << 20
+    assert LocalEngine(8, memory="700MiB").processes == 1
+    assert LocalEngine(1, memory=1 << 30).memory_of_set() == 624 << 20
+    assert LocalEngine(1).memory_of_set() is None
+
+
+@pytest.mark.parametrize("memory", ["much", "4 apples", True, -1, "100MiB"])
+def test_a_memory_that_cannot_be_is_refused_with_the_remedy(memory: str | int) -> None:
+    with pytest.raises(UsageError, match="memory must be"):
+        LocalEngine(memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("4GiB", 4 << 30), ("1.5 gib", 3 << 29), ("2GB", 2 * 10**9), ("800m", 8 * 10**8), (123, 123)]
+)
+def test_sizes_are_read_as_people_write_them(text: str | int, count: int) -> None:
+    assert byte_count("memory", text) == count
