@@ -120,7 +120,8 @@ def make_parts(
 
 def stale_parts(title: str, stage: Stage, parts: Sequence[Part]) -> list[Part]:
     """The parts that have to be made; says what is used again and why the others are not."""
-    reasons = [(part, stage.stale(part.name, part.inputs)) for part in parts]
+    found = stage.stale_among({part.name: part.inputs for part in parts})
+    reasons = [(part, found[part.name]) for part in parts]
     stale = [part for part, why in reasons if why is not None]
     changed = Counter(name for _, why in reasons for name in why or ())
     if len(stale) < len(parts):
@@ -137,7 +138,7 @@ def make_part(stage: Stage, make: Maker, part: Part) -> dict[str, Any]:
         digesting = _DigestingWriter(handle)
         report = make(part.item, cast("IO[bytes]", digesting))
     report["sha256"] = digesting.digest.hexdigest()
-    stage.commit(part.name, part.inputs, report)
+    stage.commit(part.name, part.inputs, report, digesting.tell())
     return report
 
 
