@@ -115,7 +115,7 @@ def make_parts(
     for _, report in engine.map(partial(make_part, stage, make), sorted(stale, key=lambda part: -part.byte_size)):
         done, samples = done + 1, samples + report["rows"]
         observe(Progress(title, done, len(parts), samples))
-    return [stage.report(part.name) for part in parts]
+    return stage.reports([part.name for part in parts])
 
 
 def stale_parts(title: str, stage: Stage, parts: Sequence[Part]) -> list[Part]:

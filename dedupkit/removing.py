@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,8 +201,7 @@ class _Search:
 
     def shown(self, pictures: tuple[str, ...]) -> Hits:
         """What shows one of some pictures, and the copies of it."""
-        work = self._work.below("removing")
-        try:
+        with self._room() as work:
             recipe = self._recipe.model_copy(update={"blocklist": Blocklist(images=pictures)})
             journey = Journey(self._source, recipe, work, self._engine, self._observe, emits=False)
             reports = [self._fingerprint(journey, number) for number in range(len(journey.shards))]
@@ -216,6 +216,16 @@ class _Search:
                             name: row[name] for name in ("tier", "evidence", "detail")
                         }
             return found
+
+    @contextmanager
+    def _room(self) -> Iterator[Folder]:
+        """Where the tables between the stages of this search lie; of a set on a store, on this machine."""
+        if self._folder.remote:
+            with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
+                yield Folder(scratch, durable=False)
+            return
+        try:
+            yield self._work.below("removing")
         finally:
             self._work.remove("removing")
 

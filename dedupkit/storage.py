@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from dedupkit import disk
 from dedupkit.disk import PARTIAL
 from dedupkit.errors import RunError, public
-from dedupkit.stores import failed, is_remote, opened, read_at_once, steady, writes_whole
+from dedupkit.stores import at_once, failed, is_remote, opened, read_at_once, steady, writes_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -178,7 +178,9 @@ class Folder:
 
     def read_bytes(self, name: str) -> bytes:
         """Read a small file at once."""
-        return bytes(self._ask("read", name, "cat_file")) if self.remote else Path(self.path(name)).read_bytes()
+        if not self.remote:
+            return Path(self.path(name)).read_bytes()
+        return bytes(self._ask("read", name, "cat_file", **at_once(opened(self.url)[0])))
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file."""
@@ -273,6 +275,11 @@ class Stage:
     def report(self, name: str) -> Any:
         """What was reported when the part was made."""
         return self.receipts.read_json(f"{name}.json")["report"]
+
+    def reports(self, names: Sequence[str]) -> list[Any]:
+        """What `report` says of each of many parts."""
+        receipts = self.receipts.read_many([f"{name}.json" for name in names])
+        return [json.loads(receipts[f"{name}.json"])["report"] for name in names]
 
     def discard_others(self, names: list[str]) -> None:
         """Remove every part that is not named, of an earlier source or recipe, and what was written half.

@@ -147,11 +147,21 @@ def read_at_once(filesystem: Any, paths: Sequence[str]) -> dict[str, bytes | Bas
     RunError
         One failed by an error that should have passed and did not.
     """
-    found: dict[str, bytes | BaseException] = filesystem.cat(list(paths), on_error="return") if paths else {}
+    if not paths:
+        return {}
+    nothing, how = [None] * len(paths), at_once(filesystem)
+    # ranges without ends: `cat` would first ask of each file whether it is there
+    contents = filesystem.cat_ranges(list(paths), nothing, nothing, on_error="return", **how)
+    found = dict(zip(paths, contents, strict=True))
     for path, data in found.items():
         if isinstance(data, Exception) and is_passing(data):
-            found[path] = steady(f"{public(path)} could not be read", filesystem.cat_file, path)
+            found[path] = steady(f"{public(path)} could not be read", filesystem.cat_file, path, **how)
     return found
+
+
+def at_once(filesystem: Any) -> dict[str, Any]:
+    """Options of ``cat_file`` by which a small file is one request; s3fs would ask for its size first."""
+    return {"max_concurrency": 1} if hasattr(filesystem, "call_s3") else {}
 
 
 def failed(what: str, error: BaseException) -> RunError:
