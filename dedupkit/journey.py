@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 import cv2
@@ -36,7 +37,7 @@ from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, clean_captio
 from dedupkit.parts import Part, Progress, make_part, make_parts, read_table, stale_parts, table_name, write_table
 from dedupkit.recipe import policy_name
 from dedupkit.sources.lists import ListSource
-from dedupkit.storage import Stage, digest
+from dedupkit.storage import Folder, Stage, digest
 from dedupkit.takedown import block_taken_down
 
 if TYPE_CHECKING:
@@ -47,11 +48,23 @@ if TYPE_CHECKING:
     from dedupkit.parts import Maker, Observer
     from dedupkit.recipe import Hygiene, Recipe
     from dedupkit.sources.base import Shard, Source
-    from dedupkit.storage import Folder
 
 
 _OF_EMITTING = {"strip_metadata", "orientation", "drop_fields"}
 _OF_PROOF = {"verify", "min_score", "look_alikes", "min_look_alike_cosine", "sure_cosine"}
+
+
+_MAPPED = ("views", "example_views")  # files of these stages are mapped into memory
+
+
+@cache
+def _room() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True)  # goes when the process ends
+
+
+def local_work(work: Folder) -> Folder:
+    """Where files lie that are mapped: in the work folder, or on this machine's disk if that is on a store."""
+    return Folder(f"{_room().name}/{digest(work.url)}", durable=False) if work.remote else work
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,8 @@ class Tables:
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
-        return Stage(self.work.below(name), self.work.below("receipts").below(name))
+        work = local_work(self.work) if name in _MAPPED else self.work
+        return Stage(work.below(name), work.below("receipts").below(name))
 
     def fingerprints(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Columns of the fingerprints of one shard, checked by the rules of hygiene, captions cleaned."""
@@ -284,12 +298,12 @@ class Journey:
             self.observe(Progress("candidates", 0, 1, 0))
             columns = (*matching.COLUMNS, "descriptor") if self.recipe.descriptor else matching.COLUMNS
             tables = (self.tables.fingerprints(number, columns) for number in range(len(self.shards)))
-            scratch = Path(self.work.path("scratch"))
+            scratch = Path(local_work(self.work).path("scratch"))
             found = matching.match(tables, self.recipe.matching, self.engine.threads_a_task(1), scratch)
             if self.planting is not None:
                 found = self.planting.without_pairs(found, self.tables, len(self.shards))
             make_part(stage, _table_writer(found), part)
-        self.work.remove("scratch")  # and what a killed run left there
+        local_work(self.work).remove("scratch")  # and what a killed run left there
         self.observe(Progress("candidates", 1, 1, 0))
         return read_table(stage, part.name)
 
