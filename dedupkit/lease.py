@@ -30,6 +30,8 @@ LEASE_S = 90
 """How long a lock holds that nobody renews; clocks of machines that share a folder may differ by a minute."""
 RENEW_S = 20
 _SETTLE_S = 2
+_held: set[str] = set()
+"""Tokens of the locks of this process."""
 _log = logging.getLogger("dedupkit")
 
 
@@ -76,6 +78,8 @@ class Lock:
         """Whether the process that held it ran on this machine and has ended."""
         if self.machine != _machine():
             return False
+        if self.pid == os.getpid():
+            return self.token not in _held  # of an earlier run, which could not take it away at its end
         try:
             return bool(abs(psutil.Process(self.pid).create_time() - self.started) > 1)
         except psutil.NoSuchProcess:
@@ -95,7 +99,19 @@ def leased(folder: Folder, name: str) -> Iterator[None]:
     RunError
         It was lost under way, for this machine slept or the store could not be reached for longer than a lease.
     """
-    renewer = _Renewer(folder, name, _acquired(folder, name))
+    lock = Lock()
+    _held.add(lock.token)
+    try:
+        _acquire(folder, name, lock)
+        with _renewed(folder, name, lock):
+            yield
+    finally:
+        _held.discard(lock.token)
+
+
+@contextmanager
+def _renewed(folder: Folder, name: str, lock: Lock) -> Iterator[None]:
+    renewer = _Renewer(folder, name, lock)
     renewer.start()
     try:
         yield
@@ -109,30 +125,29 @@ def leased(folder: Folder, name: str) -> Iterator[None]:
         raise renewer.loss()
 
 
-def _acquired(folder: Folder, name: str) -> Lock:
-    mine = Lock()
+def _acquire(folder: Folder, name: str, mine: Lock) -> None:
     try:
         if folder.create(name, _bytes(mine)) and _read(folder, name) == mine:
-            return mine
+            return
     except FileNotFoundError as error:
         shown = public(folder.url).removesuffix("/.dedupkit")
         raise UsageError(f"{shown} cannot be written: {error_text(error)}; make the bucket first") from error
     found = _read(folder, name)
     if found == mine:  # the store's answer was lost on its way
-        return mine
+        return
     if found is None or found.is_of_the_dead() or found.seconds_left() <= 0:
-        return _taken_over(folder, name, mine)
+        _take_over(folder, name, mine)
+        return
     raise _refused(folder, f"; if it was killed, wait {found.seconds_left():.0f} seconds for its lock to end")
 
 
-def _taken_over(folder: Folder, name: str, mine: Lock) -> Lock:
+def _take_over(folder: Folder, name: str, mine: Lock) -> None:
     """Put a lock over one that does not hold any more; of several runs that do so at once the last one has it."""
     folder.write_bytes(name, _bytes(mine))
     time.sleep(_SETTLE_S)
     if _read(folder, name) != mine:
         raise _refused(folder)
     _log.info("the lock of a run that was killed was taken over")
-    return mine
 
 
 def _refused(folder: Folder, remedy: str = "") -> UsageError:

@@ -82,7 +82,11 @@ class Folder:
         """Whether a file or folder `name` is there."""
         if not self.remote:
             return Path(self.path(name)).exists()
-        return bool(self._ask("read", name, "exists"))
+        try:
+            self._ask("looked for", name, "info")  # fsspec's own `exists` takes any error for a no
+        except FileNotFoundError:
+            return False
+        return True
 
     def names(self) -> list[str]:
         """Names of what lies directly in this folder, sorted; empty where there is no folder."""
@@ -158,17 +162,23 @@ class Folder:
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a small file where there is none; False where there is one, or where there may be one."""
-        filesystem, path = opened(self.url)[0], self.path(name)
-        try:
+        what, filesystem, path = self._what("written", name), opened(self.url)[0], self.path(name)
+
+        def put() -> None:
             if writes_whole(filesystem):
-                steady(self._what("written", name), filesystem.pipe_file, path, data, mode="create")
-            else:
-                filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-                with filesystem.open(path, "xb") as handle:
-                    handle.write(data)
-        except (OSError, RunError, ValueError):  # each store says it in its own words
+                filesystem.pipe_file(path, data, mode="create")
+                return
+            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            with filesystem.open(path, "xb") as handle:
+                handle.write(data)
+
+        try:
+            steady(what, put)
+        except FileNotFoundError:
+            raise
+        except (OSError, RunError, ValueError) as error:  # each store says in its own words that there is one
             if not self.exists(name):
-                raise
+                raise failed(what, error) from error
             return False
         return True
 

@@ -115,7 +115,8 @@ def list_folder(filesystem: Any, root: str, max_depth: int | None = None) -> Ite
         yield from _list_local(root, str(Path(root).resolve()), "", max_depth)
         return
     what = f"{public(root)} could not be listed"
-    for path, info in steady(what, filesystem.find, root, maxdepth=max_depth, detail=True).items():
+    strict = {} if getattr(filesystem, "async_impl", False) else {"on_error": "raise"}  # else a folder may be left out
+    for path, info in steady(what, filesystem.find, root, maxdepth=max_depth, detail=True, **strict).items():
         name = path[len(root) :].lstrip("/")
         if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
             yield Entry(name, int(info.get("size") or 0), stamp_of(info))

@@ -42,14 +42,21 @@ class Place:
         """Whether there is a folder."""
         if self.filesystem is None:
             return Path(self.path).is_dir()
-        return bool(steady(f"{public(self.path)} could not be looked at", self.filesystem.isdir, self.path))
+        return self._kind(self.path) == "directory"
 
     def has(self, name: str) -> bool:
         """Whether the file `name` lies directly in this folder."""
         if self.filesystem is None:
             return (Path(self.path) / name).is_file()
-        path = f"{self.path.rstrip('/')}/{name}"
-        return bool(steady(f"{name} could not be looked for", self.filesystem.isfile, path))
+        return self._kind(f"{self.path.rstrip('/')}/{name}") == "file"
+
+    def _kind(self, path: str) -> str:
+        """What is at a path; fsspec's own ``isdir`` and ``isfile`` take any error for a no."""
+        try:
+            info = steady(f"{public(path)} could not be looked for", self.filesystem.info, path)
+        except (OSError, ValueError):
+            return ""
+        return str(info["type"])
 
     def read(self, name: str) -> bytes:
         """The contents of a small file in this folder."""
