@@ -131,7 +131,9 @@ def _acquire(folder: Folder, name: str, mine: Lock) -> None:
             return
     except FileNotFoundError as error:
         shown = public(folder.url).removesuffix("/.dedupkit")
-        raise UsageError(f"{shown} cannot be written: {error_text(error)}; make the bucket first") from error
+        raise UsageError(
+            f"{shown} cannot be written: {error_text(error)}; make the bucket or container first"
+        ) from error
     found = _read(folder, name)
     if found == mine:  # the store's answer was lost on its way
         return

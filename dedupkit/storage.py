@@ -177,9 +177,9 @@ class Folder:
         except FileNotFoundError:
             raise
         except (OSError, RunError, ValueError) as error:  # each store says in its own words that there is one
-            if not self.exists(name):
-                raise failed(what, error) from error
-            return False
+            if self.exists(name):
+                return False
+            raise error if isinstance(error, RunError) else failed(what, error) from error
         return True
 
     def write_json(self, name: str, value: object) -> None:

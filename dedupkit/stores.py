@@ -134,6 +134,8 @@ def steady(what: str, call: Callable[..., Answer], *arguments: Any, **options: A
     except DedupkitError:
         raise
     except Exception as error:
+        if type(error).__name__ == "ResourceNotFoundError":  # azure's, of a container
+            raise FileNotFoundError(errno.ENOENT, "the container does not exist") from error
         if isinstance(error, OSError) and not is_passing(error):
             raise
         raise failed(what, error) from error  # every client has errors of its own

@@ -153,7 +153,7 @@ def test_a_large_part_is_put_in_pieces_or_not_at_all(store: Store, tmp_path: Pat
 
 
 def test_a_bucket_that_is_not_there_is_named(source: Planted, store: Store) -> None:
-    with pytest.raises(UsageError, match=r"s3://nowhere/out cannot be written.*make the bucket first"):
+    with pytest.raises(UsageError, match=r"s3://nowhere/out cannot be written.*make the bucket or container first"):
         dedupkit.clean(source.folder, "s3://nowhere/out", recipe=Recipe(preset="fast"))
 
 
