@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -104,13 +105,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--result", default="kills.json", help="name of the result")
-    parser.add_argument("options", nargs="*", help="of dedupkit clean")
-    chosen = parser.parse_args()
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    chosen, options = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
     with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
         out = (chosen.out or scratch).rstrip("/")
-        found = measured(chosen.source, out, chosen.kills, chosen.seed, chosen.options)
+        found = measured(chosen.source, out, chosen.kills, chosen.seed, options)
     where = out.partition("://")[0] if "://" in out else "local"
-    found = {"where": where, "options": chosen.options, "seed": chosen.seed, **found}
+    found = {"where": where, "options": options, "seed": chosen.seed, **found}
     Path(RESULTS, chosen.result).write_text(json.dumps({**environment(), **found}, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))
     raise SystemExit(bool(found["different_files"]))

@@ -126,21 +126,24 @@ def _renewed(folder: Folder, name: str, lock: Lock) -> Iterator[None]:
 
 
 def _acquire(folder: Folder, name: str, mine: Lock) -> None:
-    try:
-        if folder.create(name, _bytes(mine)) and _read(folder, name) == mine:
-            return
-    except FileNotFoundError as error:
-        shown = public(folder.url).removesuffix("/.dedupkit")
-        raise UsageError(
-            f"{shown} cannot be written: {error_text(error)}; make the bucket or container first"
-        ) from error
     found = _read(folder, name)
-    if found == mine:  # the store's answer was lost on its way
+    if found is None:
+        _create(folder, name, mine)
+        found = _read(folder, name)
+    if found == mine:  # also where the store did as it was asked and its answer was lost
         return
     if found is None or found.is_of_the_dead() or found.seconds_left() <= 0:
         _take_over(folder, name, mine)
         return
     raise _refused(folder, f"; if it was killed, wait {found.seconds_left():.0f} seconds for its lock to end")
+
+
+def _create(folder: Folder, name: str, mine: Lock) -> None:
+    try:
+        folder.create(name, _bytes(mine))
+    except FileNotFoundError as error:
+        why = f"cannot be written: {error_text(error)}; make the bucket or container first"
+        raise UsageError(f"{public(folder.url).removesuffix('/.dedupkit')} {why}") from error
 
 
 def _take_over(folder: Folder, name: str, mine: Lock) -> None:

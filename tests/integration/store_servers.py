@@ -36,12 +36,15 @@ class Store:
     failing : float
         Share of requests that fail, by turns as 500, as 503, by a dropped connection, and by an answer that is lost
         after the store has done what was asked.
+    knows_conditions : bool
+        Whether it heeds ``If-None-Match``, as stores that only look like S3 may not.
     requests : Counter
         Requests by method.
     """
 
     def __init__(self) -> None:
         self.failing = 0.0
+        self.knows_conditions = True
         self.requests: Counter[str] = Counter()
         self._app = DomainDispatcherApplication(create_backend_app)
         self._rng, self._lock = random.Random(7), threading.Lock()
@@ -50,6 +53,8 @@ class Store:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if not self.knows_conditions:
+            environ.pop("HTTP_IF_NONE_MATCH", None)
         with self._lock:
             self.requests[environ["REQUEST_METHOD"]] += 1
             fault = self._rng.randrange(4) if self._rng.random() < self.failing else None

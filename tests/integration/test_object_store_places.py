@@ -48,6 +48,14 @@ def test_the_second_of_two_runs_is_refused_in_one_line(planted: Planted, store: 
     assert second.stderr.count("\n") == 1
 
 
+def test_a_lock_holds_on_a_store_that_knows_no_conditions_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "knows_conditions", False)
+    folder = Folder.at("s3://bucket/runs/simple")
+    with alone_in(folder), pytest.raises(UsageError, match="another run"), alone_in(folder):
+        pass
+    assert not folder.exists(".dedupkit/lock")
+
+
 def test_a_live_lock_of_another_machine_says_how_long_to_wait(store: Store) -> None:
     put_lock("s3://bucket/runs/elsewhere", renewed=time.time() - 30)
     with (
