@@ -31,5 +31,6 @@ def error_text(error: BaseException) -> str:
         return str(error)
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = public(" ".join(text.split()))
+    text = re.sub(r"(?<!\w)[^\s/@:\"']+:[^\s/@\"']+@(?=\w)", "", text)  # user:secret@ of a URL cut to its path
     text = re.sub(r"(?<![\w:/.])/(?:[^\s/'\"]+/)+", "", text)
     return text[:_MAX_DETAIL] or type(error).__name__

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import io
+import logging
 import os
-from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tenacity import RetryCallState
-    from typing_extensions import Buffer
 
 Answer = TypeVar("Answer")
+
+_log = logging.getLogger("dedupkit")
 
 _TRIES = 6  # ours, around those of the store's own client; their pauses add up to 15 seconds at most
 _MAX_WAIT_S = 30
@@ -126,7 +126,7 @@ def steady(what: str, call: Callable[..., Answer], *arguments: Any, **options: A
         stop=stop_after_attempt(_TRIES),
         wait=wait_random_exponential(multiplier=0.5, max=_MAX_WAIT_S),
         retry=retry_if_exception(is_passing),
-        before_sleep=_count,
+        before_sleep=_say,
         reraise=True,
     )
     try:
@@ -210,75 +210,7 @@ def abort_uploads(url: str) -> int:
     return len(uploads)
 
 
-retried: Counter[str] = Counter()
-"""How often which kind of error was met and passed, in this process."""
-
-
-def _count(state: RetryCallState) -> None:
+def _say(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    retried[type(error).__name__] += 1
-
-
-class SteadyReader(io.RawIOBase):
-    """A file of a remote filesystem, opened anew where it stood when an error passes.
-
-    Parameters
-    ----------
-    filesystem : fsspec filesystem
-        Where it lies.
-    path : str
-        As the filesystem writes it.
-    name : str
-        How messages call it.
-    """
-
-    def __init__(self, filesystem: Any, path: str, name: str) -> None:
-        self._filesystem, self._path = filesystem, path
-        self._what = f"{name} could not be read"
-        self._handle: Any = None
-        self._at = 0
-        steady(self._what, self._opened)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        if whence == os.SEEK_END:
-            self._at = int(steady(self._what, self._opened).size) + offset
-        else:
-            self._at = offset + (self._at if whence == os.SEEK_CUR else 0)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        room = memoryview(buffer).cast("B")
-        data = steady(self._what, self._read, len(room))
-        room[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def _opened(self) -> Any:
-        if self._handle is None:
-            self._handle = self._filesystem.open(self._path, "rb")
-        return self._handle
-
-    def _read(self, most: int) -> bytes:
-        handle = self._opened()
-        try:
-            if handle.tell() != self._at:
-                handle.seek(self._at)
-            return bytes(handle.read(most))
-        except Exception:
-            self._handle = None  # one that failed may hold half of a block
-            handle.close()
-            raise
-
-    def close(self) -> None:
-        if self._handle is not None:
-            self._handle.close()
-        super().close()
+    if error is not None and state.next_action is not None:
+        _log.info("a store failed (%s); asked again in %.1f s", error_text(error), state.next_action.sleep)

@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dedupkit.errors import error_text as error_text
 from dedupkit.errors import public as public
-from dedupkit.stores import SteadyReader, steady
+from dedupkit.sources.steady import SteadyReader
+from dedupkit.stores import steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
