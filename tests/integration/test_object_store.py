@@ -76,7 +76,8 @@ def test_a_result_is_read_from_the_store(local: dedupkit.Result, remote: dedupki
 
 def test_a_source_on_the_store_gives_the_same_set(source: Planted, local: dedupkit.Result, store: Store) -> None:
     fsspec.filesystem("s3").put(str(source.folder), "bucket/shards", recursive=True)
-    found = dedupkit.clean("s3://bucket/shards", "s3://bucket/runs/both", recipe=Recipe.of(_FORMATS, name="test"))
+    recipe = Recipe.of(_FORMATS, name="test")
+    found = dedupkit.clean("s3://bucket/shards", "s3://bucket/runs/both", recipe=recipe, workers=2)
     assert found.decisions() == local.decisions()
     assert found.dataset()["image"][:] == local.dataset()["image"][:]
 
