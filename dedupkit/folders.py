@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dedupkit import disk
 from dedupkit.errors import RunError, public
-from dedupkit.stores import at_once, failed, is_remote, opened, read_at_once, steady, writes_whole
+from dedupkit.stores import at_once, failed, is_remote, on_disk, opened, read_at_once, steady, writes_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +47,7 @@ class Folder:
         text = os.fspath(place)
         if is_remote(text):
             return cls(text.rstrip("/"))
-        return cls(str(Path(re.sub("^(file|local)://", "", text)).resolve()))
+        return cls(str(Path(on_disk(text)).resolve()))
 
     @property
     def remote(self) -> bool:

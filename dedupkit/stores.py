@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,6 +51,11 @@ _PASSING_KINDS = frozenset(
 def is_remote(url: str) -> bool:
     """Whether a path or URL names something that is not on this machine's own filesystem."""
     return ("://" in url or "::" in url) and not url.startswith(("file://", "local://"))
+
+
+def on_disk(url: str) -> str:
+    """A path, or the path that a ``file://`` URL stands for."""
+    return re.sub("^(file|local)://", "", url)
 
 
 def opened(url: str) -> tuple[Any, str]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from dedupkit.canaries.commitment import commitment_of
 from dedupkit.canaries.manifest import read_manifest
 from dedupkit.errors import RunError, UsageError, public
-from dedupkit.stores import is_remote
+from dedupkit.stores import is_remote, on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -237,7 +237,7 @@ def manifest_place(recipe: Recipe, out: str | os.PathLike[str]) -> Path:
     UsageError
         It would lie in OUT or on a store, or OUT is on a store and the recipe names no place.
     """
-    named, shown = recipe.canaries.manifest, os.fspath(out)
+    named, shown = recipe.canaries.manifest, on_disk(os.fspath(out))
     if named and is_remote(str(named)):
         raise UsageError(f"the private manifest {public(named)} would lie on a store; name a local file")
     if is_remote(shown):
@@ -247,8 +247,8 @@ def manifest_place(recipe: Recipe, out: str | os.PathLike[str]) -> Path:
                 "--manifest FILE or manifest in [canaries]"
             )
         return Path(named)
-    path = Path(named) if named else manifest_beside(out)
-    if path.resolve().is_relative_to(Path(out).resolve()):
+    path = Path(named) if named else manifest_beside(shown)
+    if path.resolve().is_relative_to(Path(shown).resolve()):
         raise UsageError(f"the private manifest {path} would lie in the output folder; name a file outside of it")
     return path
 
