@@ -7,13 +7,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dedupkit.canaries.planting import planting_of
+from dedupkit.canaries.planting import manifest_place, planting_of
 from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError
 from dedupkit.hygiene.checks import OPTIONS
@@ -26,6 +25,7 @@ from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
+from dedupkit.storage import Folder
 from dedupkit.takedown import PLAN, read_list
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from dedupkit.engines import Engine
     from dedupkit.parts import Observer
     from dedupkit.recipe import Recipe
-    from dedupkit.storage import Folder
 
 _log = logging.getLogger("dedupkit")
 
@@ -55,17 +54,21 @@ class Result:
     summary: dict[str, Any]
 
     def dataset(self) -> datasets.Dataset:
-        """The cleaned set, memory-mapped from the output folder; of a list, the rows that stay."""
+        """The cleaned set, memory-mapped from the output folder; of a list, the rows that stay.
+
+        What lies on a store is fetched to this machine first, whole.
+        """
         import datasets
 
-        rows = sorted(map(str, Path(self.out, "list").glob("*.parquet")))
-        if rows and not Path(self.out, "dataset").exists():
-            return datasets.Dataset.from_parquet(rows)
-        return datasets.load_from_disk(Path(self.out, "dataset"))
+        folder = Folder.at(self.out)
+        if folder.exists("dataset") or not folder.exists("list"):
+            return datasets.load_from_disk(f"{folder.url}/dataset")
+        return datasets.Dataset.from_parquet([f"{folder.url}/list/{name}" for name in folder.below("list").names()])
 
     def decisions(self) -> pa.Table:
         """One row an input sample, in the schema of `dedupkit.sample.DECISIONS`."""
-        return pq.read_table(Path(self.out, "decisions.parquet"), use_threads=False)
+        with Folder.at(self.out).reading("decisions.parquet") as handle:
+            return pq.read_table(handle, use_threads=False)
 
 
 def clean(
@@ -85,9 +88,9 @@ def clean(
     ----------
     source : path, URL, datasets.Dataset, datasets.IterableDataset or iterable of samples
         The set; see docs/sources.md.
-    out : path
-        Folder for the output.  One that an earlier run was killed in is gone on with: parts that are there and
-        right are not made again.
+    out : path or URL
+        Folder for the output, on this machine or on an object store; see docs/object_stores.md.  One that an earlier
+        run was killed in is gone on with: parts that are there and right are not made again.
     recipe : Recipe or path of a TOML file, optional
         Every choice; the default recipe if left out.
     engine : Engine, "local" or "ray", optional
@@ -110,7 +113,7 @@ def clean(
     UsageError
         Of a source, recipe or output folder that cannot be.
     RunError
-        The source changed under way, or a worker died.
+        The source changed under way, a worker died, or a disk or store failed for good.
 
     Notes
     -----
@@ -128,6 +131,8 @@ def clean(
     """
     chosen = resolve_recipe(recipe)
     folder = check(out, source)
+    if chosen.canaries.asked_for:
+        manifest_place(chosen, out)  # fails before anything is written
     work = folder.below(".dedupkit")
     open_it = partial(open_source, source, chosen.source, max_bytes=chosen.limits.max_bytes)
     # A source that cannot be opened costs nothing in OUT; but an iterator is written there while it is opened.

@@ -19,8 +19,9 @@ from dedupkit._version import __version__
 from dedupkit.audit.commands import audit
 from dedupkit.canaries.commands import app as canaries_commands
 from dedupkit.engines.allocator import keep_freed_memory
-from dedupkit.errors import DedupkitError, UsageError
+from dedupkit.errors import DedupkitError, UsageError, public
 from dedupkit.recipe_cli import recipe_app
+from dedupkit.stores import is_remote
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ _Radius = Annotated[int | None, typer.Option(help="Largest Hamming distance of a
 def clean(
     source: _Source,
     out: Annotated[
-        str, typer.Argument(metavar="OUT", help="Folder for the cleaned dataset, the decisions and the report.")
+        str, typer.Argument(metavar="OUT", help="Folder or URL for the cleaned dataset, the decisions and the report.")
     ],
     recipe: _RecipeFile = None,
     preset: _Preset = None,
@@ -151,12 +152,12 @@ def clean(
     if as_json:
         _print_json(result.summary)
     else:
-        _print_summary(result.summary, Path(out))
+        _print_summary(result.summary, out)
 
 
 @app.command()
 def remove(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder that dedupkit clean wrote.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL that dedupkit clean wrote to.")],
     like: Annotated[
         list[str] | None,
         typer.Option(metavar="PATH", help="A picture to take down, in any version, or a folder or tar of pictures."),
@@ -343,7 +344,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("DEDUPKIT_DEBUG"):
             raise
-        what = f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
+        what = public(f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0])
         typer.echo(f"dedupkit: {printable(what)}; DEDUPKIT_DEBUG=1 shows where", err=True)
         sys.exit(1)
     finally:
@@ -402,7 +403,7 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def _print_summary(summary: dict[str, Any], out: Path) -> None:
+def _print_summary(summary: dict[str, Any], out: str) -> None:
     samples = summary["samples"]
     typer.echo(
         f"{samples['in']} samples in: {samples['kept']} kept, {samples['dropped']} dropped, "
@@ -411,7 +412,9 @@ def _print_summary(summary: dict[str, Any], out: Path) -> None:
     for reason, count in summary["reasons"].items():
         if count:
             typer.echo(f"  {count:>9}  {reason.replace('_', ' ')}")
-    typer.echo(f"report: {out / 'report.html'}")
+    typer.echo(
+        f"report: {public(out).rstrip('/')}/report.html" if is_remote(out) else f"report: {Path(out, 'report.html')}"
+    )
 
 
 def _number_or_word(value: str | None) -> int | str | None:

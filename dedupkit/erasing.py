@@ -72,17 +72,18 @@ def _rewrite(out: Folder, work: Folder, format: str, gone: Sequence[str]) -> int
     names = [name.removesuffix(".json") for name in stage.receipts.names()]
     found = set(gone)
     for name in names:
-        if not found.isdisjoint(keys_of_part(format, folder.path(name))):
-            _rewrite_part(stage, name, format, gone)
+        with folder.local(name) as path:
+            if not found.isdisjoint(keys_of_part(format, path)):
+                _rewrite_part(stage, name, format, gone, path)
     _warn_of_strangers(folder, sink, names)
     parts = [WrittenPart(name, (report := stage.report(name))["rows"], report["sha256"]) for name in names]
     sink.finish(folder, parts, pa.schema([]))
     return sum(part.rows for part in parts)
 
 
-def _rewrite_part(stage: Stage, name: str, format: str, gone: Sequence[str]) -> None:
+def _rewrite_part(stage: Stage, name: str, format: str, gone: Sequence[str], path: str) -> None:
     def write(_: Any, handle: Any) -> dict[str, Any]:
-        return {"rows": write_without(format, stage.parts.path(name), gone, handle)}
+        return {"rows": write_without(format, path, gone, handle)}
 
     make_part(stage, write, Part(name, {"taken down": "yes"}, None))  # no inputs of a run: `clean` makes it anew
 

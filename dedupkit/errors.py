@@ -1,4 +1,10 @@
-"""What dedupkit raises on purpose; anything else that escapes is a bug."""
+"""What dedupkit raises on purpose, and how the errors of others are quoted; anything else that escapes is a bug."""
+
+from __future__ import annotations
+
+import re
+
+_MAX_DETAIL = 300
 
 
 class DedupkitError(Exception):
@@ -11,3 +17,20 @@ class UsageError(DedupkitError, ValueError):
 
 class RunError(DedupkitError, RuntimeError):
     """The run could not be finished although it was asked for rightly (exit code 1)."""
+
+
+def public(url: object) -> str:
+    """A path or URL without user, password and query, as messages and shard names may show it."""
+    text = re.sub(r"(?<=://)(?:[^/@\s]*:[^@\s]*@|[^/@\s]*@)", "", str(url))
+    return re.sub(r"[?#][^?#\s]*=\S*", "", text)
+
+
+def error_text(error: BaseException) -> str:
+    """An error's text as a fault may quote it: one line, no absolute path, no credentials."""
+    if isinstance(error, DedupkitError):
+        return str(error)
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = public(" ".join(text.split()))
+    text = re.sub(r"(?<!\w)[^\s/@:\"']+:[^\s/@\"']+@(?=\w)", "", text)  # user:secret@ of a URL cut to its path
+    text = re.sub(r"(?<![\w:/.])/(?:[^\s/'\"]+/)+", "", text)
+    return text[:_MAX_DETAIL] or type(error).__name__

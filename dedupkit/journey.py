@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ from dedupkit.parts import (
 from dedupkit.recipe import policy_name
 from dedupkit.sample import PAIRS
 from dedupkit.sources.lists import ListSource
-from dedupkit.storage import Stage, digest
+from dedupkit.storage import Folder, Stage, digest
 from dedupkit.takedown import block_taken_down
 
 if TYPE_CHECKING:
@@ -62,12 +62,25 @@ if TYPE_CHECKING:
     from dedupkit.parts import Maker, Observer
     from dedupkit.recipe import Hygiene, Recipe
     from dedupkit.sources.base import Shard, Source
-    from dedupkit.storage import Folder
 
 
 _CANDIDATES, _PAIRS, _LOOK_ALIKES, _SCRATCH = "candidates.parquet", "pairs.parquet", "look_alikes.parquet", "scratch"
 _OF_EMITTING = {"strip_metadata", "orientation", "drop_fields"}
 _OF_PROOF = {"verify", "min_score", "look_alikes", "min_look_alike_cosine", "sure_cosine"}
+
+
+_MAPPED = ("views", "example_views")  # files of these stages are mapped into memory
+
+
+@cache
+def _room() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True)  # goes when the process ends
+
+
+def _mapped_at(work: Folder, engine: Engine) -> Folder:
+    """Where files lie that are mapped: on this machine's disk, if the work folder does not and all tasks run here."""
+    here = work.remote and engine.on_this_machine
+    return Folder(f"{_room().name}/{digest(work.url)}", durable=False) if here else work
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,8 @@ class Tables:
         The checks that fingerprints are read through.
     placeholders : Placeholders
         Those that it looks for.
+    mapped : Folder
+        Where the tables lie that are mapped into memory.
     cleaned : bool
         Whether captions are read as `clean_captions` left them.
     blocked_by : tuple of str
@@ -91,12 +106,14 @@ class Tables:
     work: Folder
     hygiene: Hygiene
     placeholders: Placeholders
+    mapped: Folder
     cleaned: bool = False
     blocked_by: tuple[str, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
-        return Stage(self.work.below(name), self.work.below("receipts").below(name))
+        work = self.mapped if name in _MAPPED else self.work
+        return Stage(work.below(name), work.below("receipts").below(name))
 
     def fingerprints(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Columns of the fingerprints of one shard, checked by the rules of hygiene, captions cleaned."""
@@ -202,7 +219,8 @@ class Journey:
         stages = (("taken_down",) if self.taken_down is not None else ()) + (() if examples is None else EXAMPLE_STAGES)
         hygiene = self.recipe.hygiene
         known = Placeholders.of(hygiene)
-        tables = Tables(self.work, hygiene, known, cleaned=self.emits, blocked_by=stages)
+        mapped = _mapped_at(self.work, self.engine)
+        tables = Tables(self.work, hygiene, known, mapped, cleaned=self.emits, blocked_by=stages)
         object.__setattr__(self, "tables", tables)
 
     def fingerprint(self) -> list[dict[str, Any]]:
@@ -327,7 +345,7 @@ class Journey:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder on this machine for files that nobody needs afterwards; what a killed run left there goes too."""
-        if not self.work.is_local:
+        if self.work.remote:
             with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
                 yield Path(folder)
             return

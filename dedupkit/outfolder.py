@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
-from dedupkit.errors import UsageError
-from dedupkit.storage import PARTIAL, Folder
+from dedupkit.disk import PARTIAL
+from dedupkit.errors import RunError, UsageError, error_text, public
+from dedupkit.lease import leased
+from dedupkit.sources.places import place_of
+from dedupkit.storage import Folder
+from dedupkit.stores import abort_uploads, is_remote, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,17 +37,22 @@ def check(out: str | os.PathLike[str], source: Any) -> Folder:
     UsageError
         It holds what is not ours, or lies in the source or around it.
     """
-    if "://" in os.fspath(out) or "::" in os.fspath(out):
-        raise UsageError(f"{out} is a URL; the output has to be a local folder, copy it from there")
-    path = Path(out).resolve()
-    _check_apart(path, source)
-    if path.exists() and not path.is_dir():
+    folder = Folder.at(out)
+    _check_apart(folder, source)
+    if not folder.remote and Path(folder.url).is_file():
         raise UsageError(f"{out} is a file; name a folder for the output")
-    folder = Folder(str(path))
-    names = folder.names()
+    names = _names_in(folder)
     if names and not folder.exists(_MARK) and not _claimed_by_half(folder, names):
-        raise UsageError(f"{out} holds files that dedupkit did not write ({names[0]}); name an empty or new folder")
+        shown = public(folder.url)
+        raise UsageError(f"{shown} holds files that dedupkit did not write ({names[0]}); name an empty or new folder")
     return folder
+
+
+def _names_in(folder: Folder) -> list[str]:
+    try:
+        return folder.names()
+    except RunError as error:  # nothing was begun: the place or the credentials are wrong
+        raise UsageError(f"{error}") from error
 
 
 def claim(folder: Folder, *, overwrite: bool) -> None:
@@ -63,7 +72,7 @@ def claim(folder: Folder, *, overwrite: bool) -> None:
                 folder.below(_WORK).remove(name)  # but never the mark, without which the folder is a stranger's
         folder.write_json(_MARK, {"written_by": "dedupkit", "version": __version__})
     except OSError as error:
-        raise UsageError(f"{folder.url} cannot be written: {error.strerror or error}; name another folder") from error
+        raise _unwritable(folder, error) from error
 
 
 def _claimed_by_half(folder: Folder, names: list[str]) -> bool:
@@ -81,6 +90,14 @@ def alone_in(folder: Folder) -> Iterator[None]:
     UsageError
         Another run is at work there.
     """
+    with leased(folder.below(_WORK), LOCK_NAME) if folder.remote else _locked(folder):
+        if folder.remote:
+            abort_uploads(folder.url)  # of runs that were killed: nobody else is at work here
+        yield
+
+
+@contextmanager
+def _locked(folder: Folder) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     place = Path(folder.url, _WORK, LOCK_NAME)
@@ -91,32 +108,45 @@ def alone_in(folder: Folder) -> Iterator[None]:
     except Timeout as error:
         raise UsageError(f"another run is writing to {folder.url}; wait for it, or name another folder") from error
     except OSError as error:
-        raise UsageError(f"{folder.url} cannot be written: {error.strerror or error}; name another folder") from error
+        raise _unwritable(folder, error) from error
     try:
         yield
     finally:
         lock.release()
 
 
-def _check_apart(path: Path, source: Any) -> None:
+def _unwritable(folder: Folder, error: Exception) -> UsageError:
+    return UsageError(f"{public(folder.url)} cannot be written: {error_text(error)}; name another folder")
+
+
+def _check_apart(folder: Folder, source: Any) -> None:
     """An output in its own source would be read as a source on the next run."""
     if isinstance(source, (list, tuple)):
         for each in source:
-            _check_apart(path, each)
+            _check_apart(folder, each)
         return
     if not isinstance(source, (str, os.PathLike)):
         return
     named = os.fsdecode(source).removeprefix("file://")
-    if "://" in named or "::" in named:
+    if is_remote(named) != folder.remote:
         return
+    read = _read_from(named)
+    if read is None or (folder.remote and opened(folder.url)[0].protocol != place_of(read).filesystem.protocol):
+        return
+    out: PurePath = PurePosixPath(folder.path()) if folder.remote else Path(folder.url)
+    below: PurePath = PurePosixPath(place_of(read).path) if folder.remote else Path(read).resolve()
+    here, there = public(out), public(below)
+    if out.is_relative_to(below):
+        raise UsageError(f"the output {here} lies in the source {there}; name a folder outside of it")
+    if below.is_relative_to(out):
+        raise UsageError(f"the source {there} lies in the output folder {here}; name a folder outside of it")
+
+
+def _read_from(named: str) -> str | None:
+    """The folder or file that a path, URL or pattern reads from; None for a pattern of files of one folder."""
     fixed = re.split(r"[*?\[{]", named, maxsplit=1)[0]
     if fixed == named:
-        read = Path(named).resolve()
-    elif "/" in named[len(fixed) :] or "**" in named:  # the pattern reads folders below the one it begins with
-        read = Path(f"{fixed}x").parent.resolve()
-    else:
-        return
-    if path.is_relative_to(read):
-        raise UsageError(f"the output {path} lies in the source {read}; name a folder outside of it")
-    if read.is_relative_to(path):
-        raise UsageError(f"the source {read} lies in the output folder {path}; name a folder outside of it")
+        return named
+    if "/" in named[len(fixed) :] or "**" in named:  # the pattern reads folders below the one it begins with
+        return f"{fixed}x".rpartition("/")[0] or os.sep * fixed.startswith("/") or os.curdir
+    return None

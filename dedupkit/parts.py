@@ -116,12 +116,13 @@ def make_parts(
     for _, report in engine.map(partial(make_part, stage, make), sorted(stale, key=lambda part: -part.byte_size)):
         done, samples = done + 1, samples + report["rows"]
         observe(Progress(title, done, len(parts), samples))
-    return [stage.report(part.name) for part in parts]
+    return stage.reports([part.name for part in parts])
 
 
 def stale_parts(title: str, stage: Stage, parts: Sequence[Part]) -> list[Part]:
     """The parts that have to be made; says what is used again and why the others are not."""
-    reasons = [(part, stage.stale(part.name, part.inputs)) for part in parts]
+    found = stage.stale_among({part.name: part.inputs for part in parts})
+    reasons = [(part, found[part.name]) for part in parts]
     stale = [part for part, why in reasons if why is not None]
     changed = Counter(name for _, why in reasons for name in why or ())
     if len(stale) < len(parts):
@@ -138,7 +139,7 @@ def make_part(stage: Stage, make: Maker, part: Part) -> dict[str, Any]:
         digesting = _DigestingWriter(handle)
         report = make(part.item, cast("IO[bytes]", digesting))
     report["sha256"] = digesting.digest.hexdigest()
-    stage.commit(part.name, part.inputs, report)
+    stage.commit(part.name, part.inputs, report, digesting.tell())
     return report
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,7 @@ def remove(
 
     Parameters
     ----------
-    out : path
+    out : path or URL
         The output folder of a run of `clean` that ended well; the source it came from is not needed.
     like : sequence of path
         The pictures: images, and folders and tars of images, in whatever version there is.
@@ -141,7 +142,7 @@ def remove(
 
 
 def _checked(out: str | os.PathLike[str]) -> Folder:
-    folder = Folder(str(Path(out).resolve()))
+    folder = Folder.at(out)
     if not folder.exists(".dedupkit/dedupkit.json"):
         raise UsageError(f"{out} is no output of dedupkit clean; name the folder it wrote")
     missing = [name for name in PUBLISHED if not name.startswith("dataset/") and not folder.exists(name)]
@@ -195,13 +196,12 @@ class _Search:
         shard = self._position >> np.uint64(ROW_BITS)
         numbers = range(len(_stage(self._work, "fingerprints").parts.names()))
         keys = [self._decisions["key"].filter(pa.array(shard == number)).to_pylist() for number in numbers]
-        paths = tuple(self._folder.path(f"{sink.folder}/{sink.part_name(number)}") for number in numbers)
-        return EmittedSource(format, paths, tuple(keys))
+        names = tuple(sink.part_name(number) for number in numbers)
+        return EmittedSource(format, self._folder.below(sink.folder), names, tuple(keys))
 
     def shown(self, pictures: tuple[str, ...]) -> Hits:
         """What shows one of some pictures, and the copies of it."""
-        work = self._work.below("removing")
-        try:
+        with self._room() as work:
             recipe = self._recipe.model_copy(update={"blocklist": Blocklist(images=pictures)})
             journey = Journey(self._source, recipe, work, self._engine, self._observe, emits=False)
             check_reach(self._engine, work, self._source, journey.shards)
@@ -217,6 +217,16 @@ class _Search:
                             name: row[name] for name in ("tier", "evidence", "detail")
                         }
             return found
+
+    @contextmanager
+    def _room(self) -> Iterator[Folder]:
+        """Where the tables between the stages of this search lie; of a set on a store, on this machine."""
+        if self._folder.remote:
+            with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
+                yield Folder(scratch, durable=False)
+            return
+        try:
+            yield self._work.below("removing")
         finally:
             self._work.remove("removing")
 
@@ -241,7 +251,7 @@ class _Search:
         listed = pc.is_in(self._decisions["key"], value_set=pa.array(sorted(keys), pa.string()))
         for row in self._decisions.filter(listed).select(["position", "key"]).to_pylist():
             found[row["position"]] = {"detail": f"taken down by its key {row['key']}"}
-        for number in range(len(self._source.paths)) if digests else ():
+        for number in range(len(self._source.names)) if digests else ():
             table = read_table(_stage(self._work, "fingerprints"), table_name(number), ("position", "sha256"))
             for at, digest in zip(table["position"].to_pylist(), table["sha256"].to_pylist(), strict=True):
                 if digest in digests:

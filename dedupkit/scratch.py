@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -12,12 +14,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from dedupkit.stores import failed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import DTypeLike, NDArray
 
 _BLOCK_ROWS = 1 << 14  # read at a time
+_CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}  # some filesystems
 
 
 @dataclass(slots=True)
@@ -31,7 +36,10 @@ class Scratch:
     def array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """An array to be filled."""
         path = None if 0 in shape else self.file()
-        return np.empty(shape, dtype) if path is None else np.memmap(path, dtype, "w+", shape=shape)
+        if path is None:
+            return np.empty(shape, dtype)
+        _reserve(path, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        return np.memmap(path, dtype, "r+", shape=shape)
 
     def growing(self, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> Growing:
         """An array whose length is not known yet; `shape` is that of one item."""
@@ -94,9 +102,27 @@ class Growing:
         return np.memmap(self.path, self.dtype, "r+", shape=shape)
 
 
+def _reserve(path: Path, size: int) -> None:
+    """Make a file for which the disk has room: writing to a mapped one for which it has none ends the process."""
+    with path.open("wb") as file:
+        file.truncate(size)
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in _CANNOT_RESERVE:
+                    raise
+
+
 @contextmanager
 def scratch_files(work: str | Path | None) -> Iterator[Scratch]:
-    """A maker of scratch arrays, whose files are removed at the end; the folder is made if it does not exist."""
+    """A maker of scratch arrays, whose files are removed at the end; the folder is made if it does not exist.
+
+    Raises
+    ------
+    RunError
+        The disk is full.
+    """
     if work is None:
         yield Scratch()
         return
@@ -105,6 +131,10 @@ def scratch_files(work: str | Path | None) -> Iterator[Scratch]:
     scratch = Scratch(folder)
     try:
         yield scratch
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise failed("scratch files cannot be written", error) from error
+        raise
     finally:
         scratch.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from dedupkit.fingerprints.perceptual import perceptual_hashes
 from dedupkit.recipe import Fingerprints, Hygiene, Keep, Limits, Matching, Output, Recipe
 from dedupkit.sample import Fault
 from dedupkit.sources import open_source
+from dedupkit.sources.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -190,8 +190,9 @@ class StrippedSource:
 
 def open_output(output: Any) -> Source:
     """The dataset in an output folder of `dedupkit.clean`; anything else as a source."""
-    if isinstance(output, (str, os.PathLike)) and Path(output, ".dedupkit").is_dir():
-        folder = next((Path(output, name) for name in _OUTPUTS if Path(output, name).is_dir()), None)
+    if isinstance(output, (str, os.PathLike)) and place_of(f"{os.fspath(output)}/.dedupkit").is_folder():
+        places = (f"{os.fspath(output).rstrip('/')}/{name}" for name in _OUTPUTS)
+        folder = next((place for place in places if place_of(place).is_folder()), None)
         if folder is None:
             raise UsageError(f"{output} holds no dataset with images; run `dedupkit clean` to its end first")
         return open_source(folder)

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dedupkit.canaries.sealing import open_sealed, sealed
+from dedupkit.disk import PARTIAL
 from dedupkit.errors import UsageError
-from dedupkit.storage import PARTIAL
 
 _log = logging.getLogger("dedupkit")
 

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from dedupkit.canaries.commitment import commitment_of
 from dedupkit.canaries.manifest import read_manifest
-from dedupkit.errors import RunError, UsageError
+from dedupkit.errors import RunError, UsageError, public
+from dedupkit.stores import is_remote, on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -219,9 +220,7 @@ def planting_of(
     options = recipe.canaries
     if not options.asked_for:
         return None
-    path = Path(options.manifest) if options.manifest else manifest_beside(out)
-    if path.resolve().is_relative_to(Path(out).resolve()):
-        raise UsageError(f"the private manifest {path} would lie in the output folder; name a file outside of it")
+    path = manifest_place(recipe, out)
     passphrase = passphrase or os.environ.get(PASSPHRASE_VARIABLE)
     if options.planted and not path.exists():
         from dedupkit.canaries.making import make
@@ -230,6 +229,30 @@ def planting_of(
     opened = Planting.open(path, passphrase, plants=bool(options.planted), exempt=options.exempt)
     _check_counts(opened.manifest, recipe, path)
     return opened
+
+
+def manifest_place(recipe: Recipe, out: str | os.PathLike[str]) -> Path:
+    """Where the private manifest of a run lies: on this machine, and outside of what is published.
+
+    Raises
+    ------
+    UsageError
+        It would lie in OUT or on a store, or OUT is on a store and the recipe names no place.
+    """
+    named, shown = recipe.canaries.manifest, on_disk(os.fspath(out))
+    if named and is_remote(str(named)):
+        raise UsageError(f"the private manifest {public(named)} would lie on a store; name a local file")
+    if is_remote(shown):
+        if not named:
+            raise UsageError(
+                "the private manifest of canaries never lies on a store; name a local file for it, "
+                "--manifest FILE or manifest in [canaries]"
+            )
+        return Path(named)
+    path = Path(named) if named else manifest_beside(shown)
+    if path.resolve().is_relative_to(Path(shown).resolve()):
+        raise UsageError(f"the private manifest {path} would lie in the output folder; name a file outside of it")
+    return path
 
 
 def manifest_beside(out: str | os.PathLike[str]) -> Path:

@@ -19,6 +19,11 @@ class Engine(Protocol):
         """Whether tasks run in threads of this process."""
         ...
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether all tasks run on this machine."""
+        ...
+
     def memory_of_set(self) -> int | None:
         """Bytes that work over the whole set may take in this process; None: as much as is quickest."""
         ...

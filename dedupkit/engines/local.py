@@ -66,6 +66,11 @@ class LocalEngine:
         """Whether tasks run in threads of this process."""
         return self.processes == 1
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether all tasks run on this machine."""
+        return True
+
     def memory_of_set(self) -> int | None:
         """Bytes that work over the whole set may take, besides what a process takes anyway."""
         processes = 1 if self.in_this_process else 1 + self.processes

@@ -118,6 +118,12 @@ class RayEngine:
         """Whether tasks run in threads of this process."""
         return False
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether all tasks run on this machine: on a Ray that was started here."""
+        self._ray()
+        return self._started
+
     def memory_of_set(self) -> int | None:
         """Bytes that work over the whole set may take in this process."""
         return None if self._memory is None else self._memory - RESIDENT

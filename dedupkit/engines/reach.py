@@ -95,7 +95,7 @@ class Reach:
         until, why = time.monotonic() + _SEEN_WITHIN_S, ""
         while True:
             try:
-                if self.folder.filesystem.cat_file(self.folder.path(self.mark)) == self.mark.encode():
+                if self.folder.read_bytes(self.mark) == self.mark.encode():
                     return
             except Exception as error:  # noqa: BLE001 - whatever a filesystem raises, this node does not see it
                 why = f"{type(error).__name__}: {error}".partition("\n")[0]

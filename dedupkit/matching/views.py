@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import shutil
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -136,12 +137,11 @@ class Views:
 @contextmanager
 def views_in(parts: Folder, name: str) -> Iterator[Views]:
     """The views of one file; where its folder is not local, of a copy."""
-    if parts.is_local:
+    if not parts.remote:
         yield Views(parts.path(name))
         return
     with TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
-        parts.filesystem.get_file(parts.path(name), f"{folder}/{name}")
-        yield Views(f"{folder}/{name}")
+        yield Views(_copied(parts, name, folder))
 
 
 class ViewsOfShards:
@@ -177,12 +177,17 @@ class ViewsOfShards:
     def _open(self, name: str) -> Views | None:
         if not self._parts.exists(name):
             return None
-        if self._parts.is_local:
+        if not self._parts.remote:
             return Views(self._parts.path(name))
         self._copies = self._copies or TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True)
-        copy = Path(self._copies.name, name)
-        self._parts.filesystem.get_file(self._parts.path(name), str(copy))
-        return Views(str(copy))
+        return Views(_copied(self._parts, name, self._copies.name))
+
+
+def _copied(parts: Folder, name: str, folder: str) -> str:
+    copy = Path(folder, name)
+    with parts.reading(name) as source, copy.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    return str(copy)
 
 
 def _mapped(path: str) -> mmap.mmap:

@@ -22,6 +22,8 @@ from dedupkit.sources.base import Shard
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from dedupkit.storage import Folder
+
 _ROWS = 64
 
 Emitted = tuple[str, bytes, Mapping[str, Any]]
@@ -36,33 +38,37 @@ class EmittedSource:
     ----------
     format : "arrow", "parquet" or "webdataset"
         Which of its forms is read.
-    paths : tuple of str
+    folder : Folder
+        Where its parts lie.
+    names : tuple of str
         The part that each shard of the source became.
     keys : tuple of sequence of str
         Keys of all samples of each shard, in their order.
     """
 
     format: str
-    paths: tuple[str, ...]
+    folder: Folder
+    names: tuple[str, ...]
     keys: tuple[Sequence[str], ...] = field(repr=False)
 
     def shards(self) -> list[Shard]:
         """One for each shard of the source."""
-        return [Shard(f"{number:05d}", "", number) for number in range(len(self.paths))]
+        return [Shard(f"{number:05d}", "", number) for number in range(len(self.names))]
 
     def fields(self, shard: Shard) -> pa.Schema | None:
         """Not asked for."""
 
     def read(self, shard: Shard) -> Iterator[Sample]:
         """All samples of one shard of the source; those that were not emitted without image."""
-        emitted = read_part(self.format, self.paths[shard.location])
-        waiting = next(emitted, None)
-        for key in self.keys[shard.location]:
-            if waiting is not None and waiting[0] == key:
-                yield Sample(key, waiting[1], None, waiting[2])
-                waiting = next(emitted, None)
-            else:
-                yield Sample(key, None)
+        with self.folder.local(self.names[shard.location]) as path:
+            emitted = read_part(self.format, path)
+            waiting = next(emitted, None)
+            for key in self.keys[shard.location]:
+                if waiting is not None and waiting[0] == key:
+                    yield Sample(key, waiting[1], None, waiting[2])
+                    waiting = next(emitted, None)
+                else:
+                    yield Sample(key, None)
 
 
 def read_part(format: str, path: str) -> Iterator[Emitted]:

@@ -15,6 +15,7 @@ from dedupkit.sources.captions import caption_of_file, utf8_text
 from dedupkit.sources.listing import Entry, error_text, is_image_name, list_folder, public
 from dedupkit.sources.metadata import METADATA_NAMES, Metadata, Row, parse_metadata
 from dedupkit.storage import digest
+from dedupkit.stores import read_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -153,7 +154,7 @@ class FolderSource:
         if self.filesystem is None:
             return {name: _read_local(f"{self.root}/{name}") for name in names}
         paths = {f"{self.root.rstrip('/')}/{name}": name for name in names}
-        found = self.filesystem.cat(list(paths), on_error="return") if paths else {}
+        found = read_at_once(self.filesystem, list(paths))
         return {name: found.get(path, FileNotFoundError(2, "No such file")) for path, name in paths.items()}
 
     def _fault(self, picture: Picture) -> Fault | None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dedupkit.errors import DedupkitError
 from dedupkit.sample import Fault, Reason
-from dedupkit.sources.listing import error_text, is_image_name
+from dedupkit.sources.listing import error_text, is_image_name, public
+from dedupkit.stores import steady
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,17 @@ class FilesBelow:
             return read_local(found, self.max_bytes)
         except FileNotFoundError:
             return Fault(Reason.MISSING_IMAGE, "the row holds no bytes, and the file it names is not there")
+        except DedupkitError:
+            raise
         except (OSError, ValueError, RuntimeError) as error:
             return Fault(Reason.UNREADABLE_FILE, error_text(error))
 
     def _read_remote(self, path: str) -> bytes | Fault:
-        byte_size = int(self.filesystem.size(path) or 0)
+        what = f"{public(path)} could not be read"
+        byte_size = int(steady(what, self.filesystem.size, path) or 0)
         if byte_size > self.max_bytes:
             return too_many_bytes(byte_size, self.max_bytes)
-        return bytes(self.filesystem.cat_file(path))
+        return bytes(steady(what, self.filesystem.cat_file, path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from dedupkit.errors import DedupkitError
+from dedupkit.errors import error_text as error_text
+from dedupkit.errors import public as public
+from dedupkit.sources.steady import SteadyReader
+from dedupkit.stores import steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +25,6 @@ IMAGE_EXTENSIONS = frozenset(
     }
 )
 _BUFFER_BYTES = 1 << 20
-_MAX_DETAIL = 300
 _CONTENT_TAGS = (
     "ETag",
     "etag",
@@ -87,8 +88,9 @@ class File:
 
     def open(self) -> IO[bytes]:
         """Open the file for reading forward through a large buffer."""
-        raw = io.FileIO(self.path) if self.filesystem is None else self.filesystem.open(self.path, "rb")
-        return io.BufferedReader(raw, _BUFFER_BYTES)
+        if self.filesystem is None:
+            return io.BufferedReader(io.FileIO(self.path), _BUFFER_BYTES)
+        return io.BufferedReader(SteadyReader(self.filesystem, self.path, self.name), _BUFFER_BYTES)
 
 
 def list_folder(filesystem: Any, root: str, max_depth: int | None = None) -> Iterator[Entry]:
@@ -113,7 +115,9 @@ def list_folder(filesystem: Any, root: str, max_depth: int | None = None) -> Ite
     if filesystem is None:
         yield from _list_local(root, str(Path(root).resolve()), "", max_depth)
         return
-    for path, info in filesystem.find(root, maxdepth=max_depth, detail=True).items():
+    what = f"{public(root)} could not be listed"
+    strict = {} if getattr(filesystem, "async_impl", False) else {"on_error": "raise"}  # else a folder may be left out
+    for path, info in steady(what, filesystem.find, root, maxdepth=max_depth, detail=True, **strict).items():
         name = path[len(root) :].lstrip("/")
         if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
             yield Entry(name, int(info.get("size") or 0), stamp_of(info))
@@ -175,12 +179,6 @@ def is_image_name(name: str) -> bool:
     return extension(name) in IMAGE_EXTENSIONS
 
 
-def public(url: object) -> str:
-    """A path or URL without user, password and query, as messages and shard names may show it."""
-    text = re.sub(r"(?<=://)(?:[^/@\s]*:[^@\s]*@|[^/@\s]*@)", "", str(url))
-    return re.sub(r"[?#][^?#\s]*=\S*", "", text)
-
-
 def unique_names(names: Iterable[str]) -> list[str]:
     """The names in their order, those that repeat with a number behind them."""
     seen: Counter[str] = Counter()
@@ -189,13 +187,3 @@ def unique_names(names: Iterable[str]) -> list[str]:
         seen[name] += 1
         unique.append(name if seen[name] == 1 else f"{name}~{seen[name]}")
     return unique
-
-
-def error_text(error: BaseException) -> str:
-    """An error's text as a fault may quote it: one line, no absolute path, no credentials."""
-    if isinstance(error, DedupkitError):
-        return str(error)
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    text = public(" ".join(text.split()))
-    text = re.sub(r"(?<![\w:/.])/(?:[^\s/'\"]+/)+", "", text)
-    return text[:_MAX_DETAIL] or type(error).__name__

@@ -95,6 +95,7 @@ def _open_object(source: object, options: SourceOptions, max_bytes: int, spool_t
 
 
 def _open_url(url: str, options: SourceOptions, max_bytes: int) -> Source:
+    _forget_listings(url)
     if is_pattern(url):
         root, files = find_files(url)
         return _open_files(files, root, options, max_bytes, public(url))
@@ -105,9 +106,17 @@ def _open_url(url: str, options: SourceOptions, max_bytes: int) -> Source:
     return _open_files([_file_at(place, url)], root, options, max_bytes, public(url))
 
 
+def _forget_listings(url: str) -> None:
+    """An earlier run of this process may have listed what has changed since."""
+    filesystem = place_of(url).filesystem
+    if filesystem is not None:
+        filesystem.invalidate_cache()
+
+
 def _open_urls(urls: list[str], options: SourceOptions, max_bytes: int) -> Source:
     found: list[File] = []
     for url in urls:
+        _forget_listings(url)
         place = None if is_pattern(url) else place_of(url)
         if place is None:
             found += find_files(url)[1]

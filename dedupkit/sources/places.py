@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedupkit.errors import UsageError
 from dedupkit.sources.listing import File, error_text, public, stamp_of
+from dedupkit.stores import missing_package, steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,19 +40,29 @@ class Place:
 
     def is_folder(self) -> bool:
         """Whether there is a folder."""
-        return Path(self.path).is_dir() if self.filesystem is None else bool(self.filesystem.isdir(self.path))
+        if self.filesystem is None:
+            return Path(self.path).is_dir()
+        return self._kind(self.path) == "directory"
 
     def has(self, name: str) -> bool:
         """Whether the file `name` lies directly in this folder."""
         if self.filesystem is None:
             return (Path(self.path) / name).is_file()
-        return bool(self.filesystem.isfile(f"{self.path.rstrip('/')}/{name}"))
+        return self._kind(f"{self.path.rstrip('/')}/{name}") == "file"
+
+    def _kind(self, path: str) -> str:
+        """What is at a path; fsspec's own ``isdir`` and ``isfile`` take any error for a no."""
+        try:
+            info = steady(f"{public(path)} could not be looked for", self.filesystem.info, path)
+        except (OSError, ValueError):
+            return ""
+        return str(info["type"])
 
     def read(self, name: str) -> bytes:
         """The contents of a small file in this folder."""
         if self.filesystem is None:
             return (Path(self.path) / name).read_bytes()
-        return bytes(self.filesystem.cat_file(f"{self.path.rstrip('/')}/{name}"))
+        return bytes(steady(f"{name} could not be read", self.filesystem.cat_file, f"{self.path.rstrip('/')}/{name}"))
 
     def file(self) -> File:
         """The file at this path, called by its last part.
@@ -65,7 +76,7 @@ class Place:
         if self.filesystem is None:
             status = Path(self.path).stat()
             return File(name, self.path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
-        info = self.filesystem.info(self.path)
+        info = steady(f"{name} could not be looked at", self.filesystem.info, self.path)
         return File(name, self.path, int(info.get("size") or 0), stamp_of(info), self.filesystem)
 
 
@@ -85,8 +96,7 @@ def place_of(url: str) -> Place:
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        remedy = "pip install 'dedupkit[s3]'" if url.startswith(("s3", "simplecache::s3")) else "install it"
-        raise UsageError(f"{public(url)} needs a package that is missing ({error_text(error)}); {remedy}") from error
+        raise missing_package(url, error) from error
     except (ValueError, OSError) as error:
         raise UsageError(f"{public(url)} cannot be opened: {error_text(error)}; check the URL") from error
     return Place(path) if isinstance(filesystem, LocalFileSystem) else Place(path, filesystem)
@@ -182,7 +192,7 @@ def _globbed(url: str) -> list[File]:
     place = place_of(url)
     if place.filesystem is None:
         return [Place(path).file() for path in sorted(_glob_local(place.path)) if Path(path).is_file()]
-    found = place.filesystem.glob(place.path, detail=True)
+    found = steady(f"{public(url)} could not be listed", place.filesystem.glob, place.path, detail=True)
     return [
         File(path, path, int(info.get("size") or 0), stamp_of(info), place.filesystem)
         for path, info in sorted(found.items())

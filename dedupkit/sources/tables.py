@@ -212,7 +212,7 @@ def _opened(file: File) -> Iterator[Any]:
         with pa.memory_map(file.path) as mapped:
             yield mapped
         return
-    with file.filesystem.open(file.path, "rb") as handle:
+    with file.open() as handle:
         yield handle
 
 

@@ -349,10 +349,16 @@ def test_a_users_own_file_beside_the_dataset_is_left_alone(planted: Planted, tmp
     assert (tmp_path / "out" / "dataset" / "README.md").read_text() == "mine"
 
 
-@pytest.mark.parametrize("out", ["s3://bucket/out", "file:///tmp/out", "simplecache::out"])
-def test_an_output_that_is_a_url_is_refused(planted: Planted, out: str) -> None:
+@pytest.mark.parametrize("out", ["https://example.org/out", "simplecache::out"])
+def test_an_output_that_is_a_url_of_what_cannot_be_written_is_refused(planted: Planted, out: str) -> None:
     with pytest.raises(dedupkit.UsageError, match="local folder"):
         dedupkit.clean(str(planted.folder), out)
+
+
+def test_an_output_may_be_a_url_of_a_local_folder(planted: Planted, tmp_path: Path) -> None:
+    result = dedupkit.clean(str(planted.folder), f"file://{tmp_path}/out", recipe=Recipe(preset="fast"))
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert result.dataset().num_rows == result.summary["samples"]["kept"]
 
 
 @pytest.mark.parametrize("source", ["{root}/**/*.tar", "file://{root}", "{root}/*/a.tar"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class OneAfterTheOther:
     """An engine that runs tasks here and now, in their order."""
 
-    in_this_process = True
+    in_this_process = on_this_machine = True
 
     def memory_of_set(self) -> int | None:
         return None
