@@ -105,7 +105,7 @@ def choose(decisions: pa.Table | Decided, max_groups: int = 24, max_members: int
     """
     read = decided_of(decisions)
     group, counts = group_sizes(read)
-    largest = np.argsort(-counts, kind="stable")[:max_groups]  # a group is called by its first member's position
+    largest = np.argsort(-counts, kind="stable")[:max_groups]
     wanted = pa.array(group[largest], pa.uint64())
     names = ["group", "action", "position", "key", "shard", "kept_key", "tier", "evidence"]
     rows = pa.concat_tables(table.filter(pc.is_in(table["group"], value_set=wanted)) for table in read(names))
@@ -116,9 +116,12 @@ def choose(decisions: pa.Table | Decided, max_groups: int = 24, max_members: int
 
 
 def group_sizes(read: Decided) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The duplicate groups, ascending, and how many samples are in each."""
+    """The duplicate groups in the order of their first members, and how many samples are in each."""
     members = [table["group"].drop_null().to_numpy().astype(np.uint64) for table in read(["group"])]
-    return np.unique(np.concatenate([np.empty(0, np.uint64), *members]), return_counts=True)
+    groups = np.concatenate([np.empty(0, np.uint64), *members])
+    group, first, counts = np.unique(groups, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return group[order], counts[order]
 
 
 def _members(grouped: pa.Table, group: int, max_members: int) -> tuple[GalleryMember, ...]:
