@@ -99,10 +99,10 @@ def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
 
 
 class Views:
-    """Views out of the files of all shards, mapped into memory."""
+    """Views out of files, mapped into memory; given by their paths, or mapped already."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._maps = [_mapped(path) for path in paths]
+    def __init__(self, files: Sequence[str | mmap.mmap]) -> None:
+        self._maps = [mapped(each) if isinstance(each, str) else each for each in files]
         tables = [pa.ipc.open_file(pa.py_buffer(each)).read_all() for each in self._maps]
         self._table = pa.concat_tables([VIEWS.empty_table(), *tables])
         self._positions = self._table["position"].to_numpy()
@@ -131,7 +131,8 @@ class Views:
         )
 
 
-def _mapped(path: str) -> mmap.mmap:
+def mapped(path: str) -> mmap.mmap:
+    """A file mapped for reading; it outlives the file's name."""
     with Path(path).open("rb") as handle:
         return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
 
