@@ -243,7 +243,10 @@ def _known(entries: pa.Table, shards: list[int]) -> set[tuple[str, bytes]]:
 
 def wanted_views(journey: Journey, numbers: list[int], snapshot: Snapshot) -> NDArray[np.uint64]:
     """Positions of the samples whose views are kept: of equal bytes the first, if they are not in the index yet."""
-    tables = [journey.tables.fingerprints(number, ("position", "sha256", "fault")) for number in numbers]
+    columns = ("position", "sha256", "fault")
+    if not numbers:
+        return np.empty(0, np.uint64)
+    tables = [journey.tables.fingerprints(number, columns) for number in numbers]
     table = pa.concat_tables(tables).filter(pc.is_null(pc.field("fault")))
     digests = fixed_bytes(table["sha256"], 32).view(np.uint64).reshape(-1, 4)
     fresh = (first_of_equals(digests) == np.arange(len(digests))) & (snapshot.seen.first_of_equals(digests) < 0)

@@ -78,7 +78,11 @@ def found(rows: list[dict[str, Any]], cuts: list[int], *, batch: int = 2048, fir
             taken = sequence.take(load([table], MATCHING, gathered), stop)
         firsts.append(taken.first)
         pairs.append(taken.pairs)
-    return np.concatenate(firsts).tolist(), pa.concat_tables([PAIRS.empty_table(), *pairs]).drop_columns(_EMPTY), oracle.asked
+    return (
+        np.concatenate(firsts).tolist(),
+        pa.concat_tables([PAIRS.empty_table(), *pairs]).drop_columns(_EMPTY),
+        oracle.asked,
+    )
 
 
 @settings(max_examples=60, deadline=None)
