@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dedupkit.index.files import File, write_table
-from dedupkit.index.kept_views import Looking, renumbered, write_views
+from dedupkit.index.kept_views import Looking, renumbered
+from dedupkit.index.saving import Saving
 from dedupkit.index.snapshot import ENTRIES
 from dedupkit.index.state import AddedShard
-from dedupkit.index.stretches import read_stretch, write_means, write_stretch
 from dedupkit.matching.gathered import gathering
-from dedupkit.matching.seen import Stretch, due_merge
 from dedupkit.matching.sequential import Sequence
 from dedupkit.matching.stage import COLUMNS, first_of_equals, load
 from dedupkit.matching.views import Views
@@ -34,10 +31,6 @@ if TYPE_CHECKING:
     from dedupkit.journey import Journey
     from dedupkit.matching.geometry import View
     from dedupkit.sources.base import Shard
-
-_WRITTEN_FROM = 1 << 14  # entries of a stretch, from which on it goes to a file while more is added
-_MOST_IN_ONE_FILE = 1 << 14  # entries whose views are merged: 500 MB
-_log = logging.getLogger("dedupkit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +74,17 @@ class Adding:
     pairs: list[pa.Table] = field(default_factory=list)
     shards: list[AddedShard] = field(default_factory=list)
     places: list[NDArray[np.uint64]] = field(default_factory=list)
-    written: dict[str, File] = field(default_factory=dict)
     known: int = 0
 
     def run(self, view_files: list[str]) -> tuple[State, Added]:
         """Compare everything, write the files, and give the state that names them."""
         snapshot = self.snapshot
         seen = snapshot.seen
-        seen.keep = self._keep
+        saving = Saving(snapshot)
         views = _NewViews(snapshot, view_files, self.places)
         threads = self.journey.engine.threads_a_task(1)
         look = Looking(views.view, seen.matching.min_luminance_entropy, threads) if self.keeps_views else None
         sequence = Sequence(seen, snapshot.forest(), look)
-        trained = seen.means.trained_at
         try:
             for done, (number, shard, identity) in enumerate(self.numbers, 1):
                 self._take(sequence, number, shard, identity)
@@ -102,8 +93,8 @@ class Adding:
         finally:
             if look is not None:
                 look.close()
-        state = self._state(views, retrained=seen.means.trained_at != trained)
-        return state, self._summary(sequence)
+        fresh = views.tables() if self.keeps_views else None
+        return saving.finished(self.tables, self.pairs, self.shards, fresh), self._summary(sequence)
 
     @property
     def keeps_views(self) -> bool:
@@ -148,73 +139,6 @@ class Adding:
         self.known += int((~fresh).sum())
         return table.filter(pa.array(fresh))
 
-    def _keep(self, stretch: Stretch) -> Stretch:
-        """Large stretches go to files at once, so that memory does not grow with what is added."""
-        if stretch.name or stretch.stop - stretch.start < _WRITTEN_FROM:
-            return stretch
-        return self._written(stretch)
-
-    def _written(self, stretch: Stretch) -> Stretch:
-        file = write_stretch(self.snapshot.folder, self._name("search"), stretch)
-        self.written[file.name] = file
-        return read_stretch(self.snapshot.folder, file)
-
-    def _name(self, kind: str) -> str:
-        """A name that no file of an earlier state has."""
-        return f"{kind}-{self.snapshot.state.generation + 1:06d}-{len(self.written):04d}.arrow"
-
-    def _state(self, views: _NewViews, *, retrained: bool) -> State:
-        old = self.snapshot.state
-        files = dict(old.files)
-        files["search"] = self._search_files()
-        files["entries"] = self._appended("entries", pa.concat_tables([ENTRIES.empty_table(), *self.tables]))
-        files["pairs"] = self._appended("pairs", pa.concat_tables([PAIRS.empty_table(), *self.pairs]))
-        if self.keeps_views:
-            files["views"] = self._views_files(views)
-        means = self.snapshot.seen.means
-        if retrained and len(means.means):
-            files["means"] = (write_means(self.snapshot.folder, f"means-{old.generation + 1:06d}.arrow", means),)
-        shards = (*old.shards, *self.shards)
-        return old.next(entries=self.count, trained_at=means.trained_at, files=files, shards=shards)
-
-    def _search_files(self) -> tuple[File, ...]:
-        """The stretches, the last of which are still in memory."""
-        seen, before = self.snapshot.seen, {file.name: file for file in self.snapshot.state.files["search"]}
-        unwritten = [stretch for stretch in seen.stretches if not stretch.name]
-        if len(unwritten) > 1:
-            merged = Stretch.merged(unwritten, turned=seen.matching.turned)
-            seen.stretches[-len(unwritten) :] = [merged]
-        seen.stretches = [stretch if stretch.name else self._written(stretch) for stretch in seen.stretches]
-        known = before | self.written
-        return tuple(known[stretch.name] for stretch in seen.stretches)
-
-    def _appended(self, kind: str, table: pa.Table) -> tuple[File, ...]:
-        """The files of a kind with one more, or fewer where small ones have piled up."""
-        files = self.snapshot.state.files[kind]
-        count = due_merge([*(file.entries for file in files), self.count - self.snapshot.state.entries]) - 1
-        kept, merged = files[: len(files) - count], files[len(files) - count :]
-        whole = self.snapshot.entries if kind == "entries" else self.snapshot.raw_pairs
-        if merged and kind == "entries":
-            table = pa.concat_tables([whole.slice(merged[0].start), table])
-        elif merged:
-            later = whole.filter(pc.greater_equal(whole["b"], merged[0].start))
-            table = pa.concat_tables([later, table])
-        start = merged[0].start if merged else self.snapshot.state.entries
-        name = f"{kind}-{self.snapshot.state.generation + 1:06d}.arrow"
-        return (*kept, write_table(self.snapshot.folder, name, table, (start, self.count)))
-
-    def _views_files(self, views: _NewViews) -> tuple[File, ...]:
-        files, folder = self.snapshot.state.files["views"], self.snapshot.folder
-        fresh = views.tables()
-        count = due_merge([*(file.entries for file in files), self.count - self.snapshot.state.entries]) - 1
-        merged = files[len(files) - count :]
-        if merged and self.count - merged[0].start > _MOST_IN_ONE_FILE:
-            merged = ()
-        start = merged[0].start if merged else self.snapshot.state.entries
-        name = f"views-{self.snapshot.state.generation + 1:06d}.arrow"
-        parts = _one_after_another([folder.path(file.name) for file in merged], fresh)
-        return (*files[: len(files) - len(merged)], write_views(folder, name, parts, (start, self.count)))
-
     def _summary(self, sequence: Sequence) -> Added:
         table = pa.concat_tables([ENTRIES.empty_table(), *self.tables])
         faulty = table.filter(pc.is_valid(table["fault"]))
@@ -251,15 +175,6 @@ def wanted_views(journey: Journey, numbers: list[int], snapshot: Snapshot) -> ND
     digests = fixed_bytes(table["sha256"], 32).view(np.uint64).reshape(-1, 4)
     fresh = (first_of_equals(digests) == np.arange(len(digests))) & (snapshot.seen.first_of_equals(digests) < 0)
     return np.asarray(table["position"].to_numpy()[fresh], np.uint64)
-
-
-def _one_after_another(paths: list[str], fresh: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    for path in paths:
-        with pa.memory_map(path) as file:
-            reader: Any = pa.ipc.open_file(file)
-            for number in range(reader.num_record_batches):
-                yield pa.Table.from_batches([reader.get_batch(number)])
-    yield from fresh
 
 
 class _NewViews:

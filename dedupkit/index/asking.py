@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,11 @@ def twins_of_image(snapshot: Snapshot, data: bytes, *, verify: bool) -> list[Twi
     UsageError
         It cannot be decoded.
     """
+    with _blas_threads().limit(limits=1):  # what is multiplied is small, and threads would wait for each other
+        return _twins_of_image(snapshot, data, verify)
+
+
+def _twins_of_image(snapshot: Snapshot, data: bytes, verify: bool) -> list[Twin]:
     sample, new = Sample("query", data), snapshot.state.entries
     recipe, seen = snapshot.state.chosen, snapshot.seen
     (row,) = fingerprint_batch([sample], recipe)
@@ -127,6 +133,14 @@ def twins_of_image(snapshot: Snapshot, data: bytes, *, verify: bool) -> list[Twi
     found = settle(new, suspected.of(0), recipe.matching, snapshot.forest(), look)
     pairs = [each for each in found if each.tier is not Tier.LOOK_ALIKE or recipe.matching.look_alikes == "drop"]
     return _with_groups(snapshot, [pair for each in pairs for pair in _direct(snapshot, each)])
+
+
+@lru_cache(maxsize=1)
+def _blas_threads() -> Any:
+    """The threads of the libraries that are loaded, which takes a while to find out."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _direct(snapshot: Snapshot, found: Found) -> list[tuple[int, str, dict[str, Any]]]:

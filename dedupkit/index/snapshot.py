@@ -76,8 +76,9 @@ class Snapshot:
         stretches = [read_stretch(self.folder, file) for file in state.files["search"]]
         means = read_means(self.folder, state)
         described = bool(recipe.descriptor)
-        seen = Seen(recipe.matching, state.max_hamming_bits, described, state.lists, means, stretches)
-        seen.gone = self.gone
+        seen = Seen(
+            recipe.matching, state.max_hamming_bits, described, state.lists, means, state.recall, stretches, self.gone
+        )
         object.__setattr__(self, "seen", seen)
 
     @classmethod

@@ -99,6 +99,6 @@ def turned_round(pairs: pa.Table, which: NDArray[np.bool_]) -> pa.Table:
 
 def _inverse(transform: list[float]) -> list[float]:
     whole = np.vstack([np.array(transform).reshape(2, 3), [0, 0, 1]])
-    if not abs(np.linalg.det(whole)) > 1e-12:  # of pictures that do not lie over each other at all, also NaN
+    if not np.isfinite(whole).all() or abs(np.linalg.det(whole)) < 1e-12:  # of pictures that were not aligned
         return transform
     return [float(value) for value in np.linalg.inv(whole)[:2].reshape(-1)]

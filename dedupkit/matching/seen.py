@@ -11,6 +11,7 @@ from dedupkit.matching.cell_means import CellMeans, ListRules
 from dedupkit.matching.descriptor_tables import DescriptorQueries, DescriptorTable, Near, rows_of
 from dedupkit.matching.digest_tables import DigestTable
 from dedupkit.matching.hash_tables import HashRule, HashTable, NearHashes, QueryHashes
+from dedupkit.matching.list_recall import list_recall
 from dedupkit.matching.radius import layout_of
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Seen:
         When descriptors are put into lists.
     means : CellMeans
         What the lists are made around.
+    recall : float or None
+        Share of the nearest descriptors that the lists hold, measured when they were made; None without lists.
     stretches : list of Stretch
         The entries, in their order.
     gone : ndarray of int64
@@ -114,6 +117,7 @@ class Seen:
     described: bool
     rules: ListRules = field(default_factory=ListRules)
     means: CellMeans = field(default_factory=CellMeans.none)
+    recall: float | None = None
     stretches: list[Stretch] = field(default_factory=list)
     gone: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     keep: Callable[[Stretch], Stretch] = lambda stretch: stretch
@@ -189,3 +193,4 @@ class Seen:
         table = whole.descriptors
         rows = DescriptorTable.of(table.entries[table.ascending], table.rows[table.ascending], self.means)
         self.stretches = [self.keep(Stretch(whole.start, whole.stop, whole.digests, whole.hashes, rows))]
+        self.recall = list_recall([rows], self.means, self.matching) if cells > 1 else None

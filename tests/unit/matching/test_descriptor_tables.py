@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def drawn(count: int, seed: int, numbers: int = 16) -> NDArray[np.float16]:
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((count, numbers)) + 2 * rng.standard_normal((8, numbers))[rng.integers(0, 8, count)]
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float16)
 
 
 def queries_of(
