@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.index.adding import Added, Adding, identity_of, wanted_views
 from dedupkit.index.asking import Twin, encoded, twins_of_entry, twins_of_image
+from dedupkit.index.beginning import check_choices, check_recipe, check_unbuilt, local_folder, name_of, new_state
 from dedupkit.index.compacting import compacted
 from dedupkit.index.files import write_table
+from dedupkit.index.naming import entries_of, names_of, with_keys
 from dedupkit.index.snapshot import Snapshot
-from dedupkit.index.state import State, made_by, read_state, recipe_parts, write_state
+from dedupkit.index.state import STATE_NAME, State, read_state, write_state
+from dedupkit.index.telling import told
 from dedupkit.index.writing import WORK, alone_in, check_new, clear_leftovers
 from dedupkit.journey import Journey
-from dedupkit.matching.radius import max_hamming_bits
 from dedupkit.options import resolve_recipe
 from dedupkit.parts import silent
 from dedupkit.recipe import SourceOptions
 from dedupkit.sources import open_source
-from dedupkit.sources.listing import public
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder, digest
 from dedupkit.verification import views_of
@@ -87,9 +86,9 @@ class Index:
         RunError
             A file of it is missing or damaged.
         """
-        index = cls(_local(path), engine=LocalEngine(workers))
+        index = cls(local_folder(path), engine=LocalEngine(workers))
         if recipe is not None:
-            _check_recipe(index._snapshot.state, resolve_recipe(recipe), index._folder)
+            check_recipe(index._snapshot.state, resolve_recipe(recipe), index._folder)
         return index
 
     @classmethod
@@ -133,13 +132,13 @@ class Index:
             Of a folder, source or recipe that cannot be.
         """
         chosen = resolve_recipe(recipe)
-        _check_choices(expected_samples, views)
-        folder = _local(path)
+        check_choices(expected_samples, views)
+        folder = local_folder(path)
         check_new(folder)
-        fresh = _new_state(chosen, expected_samples, views)
+        fresh = new_state(chosen, expected_samples, views)
         with alone_in(folder):
-            if folder.exists("index.json"):
-                _check_unbuilt(folder, fresh)
+            if folder.exists(STATE_NAME):
+                check_unbuilt(folder, fresh)
             else:
                 write_state(folder, fresh)
         index = cls(folder, engine=LocalEngine(workers))
@@ -199,7 +198,7 @@ class Index:
         options = options or SourceOptions()
         with alone_in(self._folder):
             snapshot = Snapshot.open(self._folder)
-            called = name or _name_of(source)
+            called = name or name_of(source)
             work = digest([called, options.model_dump()])
             clear_leftovers(self._folder, snapshot.state.names, work)
             folder = Folder(f"{self._folder.url}/{WORK}/{work}")
@@ -258,9 +257,9 @@ class Index:
         UsageError
             There is none of that key, or there are several.
         """
-        entries = self._of_keys([key], source)
+        entries = entries_of(self._snapshot, [key], source)
         if len(entries) > 1:
-            named = ", ".join(sorted({self._snapshot.state.shards[self._shard(each)].source for each in entries}))
+            named = ", ".join(sorted(set(names_of(self._snapshot, entries)["source"].to_pylist())))
             raise UsageError(f"{len(entries)} samples have the key {key!r}, from {named}; name the source")
         return twins_of_entry(self._snapshot, int(entries[0]))
 
@@ -269,22 +268,24 @@ class Index:
         group_of = self._snapshot.group_of
         members = np.flatnonzero(group_of >= 0)
         members = members[np.lexsort((members, group_of[members]))]
-        return pa.table({"group": group_of[members], "entry": members, **self._names(members)})
+        return pa.table({"group": group_of[members], "entry": members, **names_of(self._snapshot, members)})
 
     def pairs(self) -> pa.Table:
         """All pairs with their keys, ``a`` and ``b``, entry numbers and evidence, as `dedupkit.sample.PAIRS` has it."""
-        return self._named(self._snapshot.pairs())
+        return with_keys(self._snapshot, self._snapshot.pairs())
 
     def look_alikes(self) -> pa.Table:
         """What looks alike and is no copy, or was not verified, in the columns of `pairs`."""
-        return self._named(self._snapshot.look_alikes())
+        return with_keys(self._snapshot, self._snapshot.look_alikes())
 
     def faults(self) -> pa.Table:
         """Samples without a usable image: ``entry``, key, source, shard, reason and detail."""
         faulty = self._snapshot.entries["fault"].is_valid().to_numpy() & self._snapshot.living
         rows = np.flatnonzero(faulty)
         table = self._snapshot.entries.take(pa.array(rows))
-        return pa.table({"entry": rows, **self._names(rows), "reason": table["fault"], "detail": table["detail"]})
+        return pa.table(
+            {"entry": rows, **names_of(self._snapshot, rows), "reason": table["fault"], "detail": table["detail"]}
+        )
 
     def remove(self, *, keys: Iterable[str] = (), source: str | None = None, like: Iterable[Any] = ()) -> pa.Table:
         """Take samples out of the index.
@@ -313,10 +314,10 @@ class Index:
             self.refresh()
             snapshot, keys = self._snapshot, list(keys)
             clear_leftovers(self._folder, snapshot.state.names)
-            wanted = set(self._of_keys(keys, source).tolist()) if keys else set()
+            wanted = set(entries_of(snapshot, keys, source).tolist()) if keys else set()
             wanted |= {twin.entry for image in like for twin in self.query(image)}
             gone = np.array(sorted(wanted), np.int64)
-            told = pa.table({"entry": gone, **self._names(gone)})
+            told = pa.table({"entry": gone, **names_of(snapshot, gone)})
             removed = np.union1d(snapshot.removed, gone).astype(np.int64)
             name = f"removed-{snapshot.state.generation + 1:06d}.arrow"
             file = write_table(self._folder, name, pa.table({"entry": removed}), (0, snapshot.state.entries))
@@ -341,99 +342,4 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """What the index is and holds, as ``dedupkit index info --json`` prints it."""
-        snapshot, state = self._snapshot, self._snapshot.state
-        groups = np.unique(snapshot.group_of[snapshot.group_of >= 0])
-        return {
-            "samples": len(self),
-            "removed": len(snapshot.removed),
-            "faulty": self.faults().num_rows,
-            "groups": len(groups),
-            "pairs": snapshot.pairs().num_rows,
-            "look_alikes": snapshot.look_alikes().num_rows,
-            "preset": state.recipe["preset"],
-            "descriptor": state.chosen.descriptor or "none",
-            "expected_samples": state.expected_samples,
-            "max_hamming_bits": state.max_hamming_bits,
-            "views": state.views,
-            "lists_made_at": state.trained_at,
-            "list_recall": state.recall,
-            "bytes": {kind: sum(file.byte_size for file in files) for kind, files in state.files.items() if files},
-            "files": sum(map(len, state.files.values())),
-            "sources": sorted({shard.source for shard in state.shards}),
-            "generation": state.generation,
-        }
-
-    def _of_keys(self, keys: list[str], source: str | None) -> Any:
-        entries = self._snapshot.entries
-        chosen = pc.is_in(entries["key"], pa.array(keys, pa.string())).to_numpy() & self._snapshot.living
-        if source is not None:
-            mine = [number for number, shard in enumerate(self._snapshot.state.shards) if shard.source == source]
-            chosen &= pc.is_in(entries["shard"], pa.array(mine, pa.int32())).to_numpy()
-        found = np.flatnonzero(chosen)
-        missing = set(keys) - set(entries["key"].take(pa.array(found)).to_pylist())
-        if missing:
-            raise UsageError(f"the index holds no sample with the key {min(missing)!r}; `groups` shows keys")
-        return found
-
-    def _shard(self, entry: int) -> int:
-        return int(self._snapshot.entries["shard"][int(entry)].as_py())
-
-    def _names(self, entries: Any) -> dict[str, pa.Array]:
-        """Key, source and shard of entries."""
-        table = self._snapshot.entries.select(["key", "shard"]).take(pa.array(entries))
-        shards = self._snapshot.state.shards
-        number = table["shard"].combine_chunks()
-        sources, names = (pa.array([getattr(each, end) for each in shards], pa.string()) for end in ("source", "name"))
-        return {"key": table["key"], "source": sources.take(number), "shard": names.take(number)}
-
-    def _named(self, pairs: pa.Table) -> pa.Table:
-        ends = {name: pairs[name].to_numpy().astype(np.int64) for name in ("a", "b")}
-        named = {name: self._names(entries)["key"] for name, entries in ends.items()}
-        rest = {name: pairs[name] for name in pairs.column_names if name not in ends}
-        return pa.table(named | {f"{name}_entry": entries for name, entries in ends.items()} | rest)
-
-
-def _local(path: str | os.PathLike[str]) -> Folder:
-    if "://" in os.fspath(path) or "::" in os.fspath(path):
-        raise UsageError(f"{os.fspath(path)} is a URL; an index lies in a local folder, for its files are mapped")
-    return Folder(str(Path(path).resolve()))
-
-
-def _name_of(source: Any) -> str:
-    if isinstance(source, str | os.PathLike):
-        named = os.fsdecode(source)
-        return public(named) if "://" in named else str(Path(named).resolve())
-    return type(source).__name__
-
-
-def _check_choices(expected_samples: int, views: str) -> None:
-    if expected_samples < 1:
-        raise UsageError(f"expected_samples must be 1 or more, got {expected_samples}; say how many there will be")
-    if views not in ("keep", "none"):
-        raise UsageError(f'views must be "keep" or "none", got {views!r}')
-
-
-def _new_state(recipe: Recipe, expected_samples: int, views: Literal["keep", "none"]) -> State:
-    if recipe.descriptor == "given":
-        raise UsageError('descriptor must not be "given": an index describes images; name a network')
-    looks = bool(recipe.descriptor) and recipe.matching.verify == "geometry"
-    radius = max_hamming_bits(recipe.matching, expected_samples)
-    return State(recipe_parts(recipe), made_by(recipe), expected_samples, radius, views if looks else "none")
-
-
-def _check_unbuilt(folder: Folder, fresh: State) -> None:
-    state = read_state(folder)
-    if state.entries:
-        raise UsageError(f"{folder.url} holds an index of {state.entries} samples; add to it, or name another folder")
-    if (state.recipe, state.max_hamming_bits, state.views) != (fresh.recipe, fresh.max_hamming_bits, fresh.views):
-        raise UsageError(f"{folder.url} holds an empty index of another recipe; remove it, or name another folder")
-
-
-def _check_recipe(state: State, recipe: Recipe, folder: Folder) -> None:
-    given = recipe_parts(recipe)
-    changed = [name for name, value in given.items() if state.recipe.get(name) != value]
-    if changed:
-        raise UsageError(
-            f"{folder.url} was built by another recipe ({', '.join(changed)} differ); open it without one, or build an "
-            "index by yours"
-        )
+        return told(self._snapshot)
