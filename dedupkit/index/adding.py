@@ -20,6 +20,7 @@ from dedupkit.matching.views import Views
 from dedupkit.parts import Progress
 from dedupkit.sample import PAIRS, Tier, fixed_bytes
 from dedupkit.storage import digest
+from dedupkit.verification import views_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +154,18 @@ class Adding:
         groups = len({sequence.groups.find(entry) for entry in ends})
         passed_over = tuple(name for name in known if name not in taken)
         return Added(table.num_rows, len(ends), groups, faults, passed_over, self.known)
+
+
+def added_to(snapshot: Snapshot, journey: Journey, name: str) -> tuple[State, Added]:
+    """Fingerprint a source, compare it with an index and with itself, and give the state that holds both."""
+    journey.fingerprint()
+    known = {shard.identity for shard in snapshot.state.shards}
+    numbered = [(number, shard, identity_of(name, shard)) for number, shard in enumerate(journey.shards)]
+    adding = Adding(snapshot, journey, name, [each for each in numbered if each[2] not in known])
+    files = []
+    if adding.keeps_views:
+        files = views_of(journey, wanted_views(journey, [number for number, _, _ in adding.numbers], snapshot))
+    return adding.run(files)
 
 
 def identity_of(source: str, shard: Shard) -> str:

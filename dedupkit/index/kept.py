@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -10,14 +9,14 @@ import pyarrow as pa
 
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
-from dedupkit.index.adding import Added, Adding, identity_of, wanted_views
+from dedupkit.index.adding import Added, added_to
 from dedupkit.index.asking import Twin, encoded, twins_of_entry, twins_of_image
 from dedupkit.index.beginning import check_choices, check_recipe, check_unbuilt, local_folder, name_of, new_state
 from dedupkit.index.compacting import compacted
 from dedupkit.index.files import write_table
 from dedupkit.index.naming import entries_of, names_of, with_keys
 from dedupkit.index.snapshot import Snapshot
-from dedupkit.index.state import STATE_NAME, State, read_state, write_state
+from dedupkit.index.state import STATE_NAME, read_state, write_state
 from dedupkit.index.telling import told
 from dedupkit.index.writing import WORK, alone_in, check_new, clear_leftovers
 from dedupkit.journey import Journey
@@ -27,9 +26,9 @@ from dedupkit.recipe import SourceOptions
 from dedupkit.sources import open_source
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder, digest
-from dedupkit.verification import views_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     from dedupkit.engines import Engine
@@ -49,6 +48,7 @@ class Index:
     Examples
     --------
     >>> from tempfile import mkdtemp
+    >>> from dedupkit import Recipe
     >>> from dedupkit.demo import example_images
     >>> index = Index.build(mkdtemp(), example_images(), recipe=Recipe(preset="fast"))
     >>> picture = next(iter(example_images().glob("*.jpg")))
@@ -202,7 +202,8 @@ class Index:
             work = digest([called, options.model_dump()])
             clear_leftovers(self._folder, snapshot.state.names, work)
             folder = Folder(f"{self._folder.url}/{WORK}/{work}")
-            state, added = self._add(snapshot, source, called, options, folder, progress or silent)
+            journey = self._journey(snapshot, source, options, folder, progress or silent)
+            state, added = added_to(snapshot, journey, called)
             write_state(self._folder, state)
             clear_leftovers(
                 self._folder, state.names | snapshot.state.names
@@ -210,22 +211,14 @@ class Index:
         self.refresh()
         return added
 
-    def _add(
-        self, snapshot: Snapshot, source: Any, name: str, options: SourceOptions, work: Folder, observe: Observer
-    ) -> tuple[State, Added]:
+    def _journey(
+        self, snapshot: Snapshot, source: Any, options: SourceOptions, work: Folder, observe: Observer
+    ) -> Journey:
         recipe = snapshot.state.chosen.model_copy(update={"source": options})
         opened = open_source(source, options, max_bytes=recipe.limits.max_bytes, spool_to=work.below("spool"))
         if isinstance(opened, ListSource):
             raise UsageError("a list without images cannot be put into an index; give the images")
-        journey = Journey(opened, recipe, work, self._engine or LocalEngine(), observe, emits=False)
-        journey.fingerprint()
-        known = {shard.identity for shard in snapshot.state.shards}
-        numbered = [(number, shard, identity_of(name, shard)) for number, shard in enumerate(journey.shards)]
-        adding = Adding(snapshot, journey, name, [each for each in numbered if each[2] not in known])
-        files = []
-        if adding.keeps_views:
-            files = views_of(journey, wanted_views(journey, [number for number, _, _ in adding.numbers], snapshot))
-        return adding.run(files)
+        return Journey(opened, recipe, work, self._engine or LocalEngine(), observe, emits=False)
 
     def query(self, image: Any, *, verify: bool = True) -> list[Twin]:
         """The samples that show the same picture.
