@@ -24,6 +24,7 @@ _BUCKETS = 1 << 16
 _COMPARED = 1 << 18  # pairs at a time: some 20 MB
 _QUERIES = 256  # looked up at a time
 _TABLED_FROM = 4096  # rows; fewer are compared one by one, as the buckets alone take 4 MB
+_HELD = 1 << 21  # matches, 80 MB, before those that are not among the nearest are let go
 MOST_NEAR = 1024
 """Near hashes of one picture that are looked at, the nearest ones."""
 
@@ -153,17 +154,25 @@ class HashTable:
 
         Two pictures in frames that show unrelated things inside are no match of whole pictures: the frames made it.
         """
-        found = []
+        found, held, most = [NearHashes.joined([])], 0, _HELD
         for start in range(0, len(queries.query), _QUERIES):
             for first_turn in (0, 4)[: 2 if queries.rule.turned else 1]:
                 words = (queries.transposed if first_turn else queries.words)[start : start + _QUERIES]
                 for row, at in self._likely(words, queries.rule):
                     near = self._compared(queries, row, at + start, self.words[row] ^ words[at])
-                    found.append(near._replace(turn=near.turn + first_turn))
-        near = NearHashes.joined([each for each in found if len(each.query)])
+                    found.append(self._sound(queries, near._replace(turn=near.turn + first_turn)))
+                    held += len(found[-1].query)
+                    if held > most:  # a crowd: of each query no more are kept than will be looked at
+                        found = [NearHashes.joined(found).nearest()]
+                        held = len(found[0].query)
+                        most = held + _HELD
+        return NearHashes.joined(found).nearest()
+
+    def _sound(self, queries: QueryHashes, near: NearHashes) -> NearHashes:
+        """Those with earlier entries that count, and of which not only the frames are alike."""
         near = near.rows(np.flatnonzero(near.entry < queries.before[near.query]))
         near = near.rows(np.flatnonzero(~np.isin(near.entry, queries.gone)))
-        return near.rows(np.flatnonzero((near.trimmed != 0) | ~self._differ_inside(queries, near))).nearest()
+        return near.rows(np.flatnonzero((near.trimmed != 0) | ~self._differ_inside(queries, near)))
 
     def _compared(
         self, queries: QueryHashes, row: NDArray[np.int64], at: NDArray[np.int64], difference: NDArray[Any]

@@ -73,8 +73,11 @@ def test_entries_that_are_gone_are_not_found(by_comparing_all: Callable[..., Bru
     assert searched(codes, HashRule(31, PDQ, True), (50,), gone=(3, 20)) == wanted
 
 
-def test_of_a_crowd_the_nearest_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("held", [2, 1 << 30])
+def test_of_a_crowd_the_nearest_are_looked_at(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hash_tables, "MOST_NEAR", 5)
+    monkeypatch.setattr(hash_tables, "_HELD", held)
+    monkeypatch.setattr(hash_tables, "_COMPARED", 8)
     codes = np.zeros((20, 32), np.uint8)
     for row in range(20):
         codes[row, : row // 8] = 255
