@@ -158,13 +158,10 @@ def twins_of_entry(snapshot: Snapshot, entry: int) -> list[Twin]:
     direct: list[tuple[int, str, dict[str, Any]]] = [
         (int(each), Tier.EXACT.value, {}) for each in snapshot.copies(int(snapshot.first[entry])) if each != entry
     ]
-    pairs = snapshot.pairs()
-    a, b = (pairs[end].to_numpy() for end in ("a", "b"))
-    for row in pairs.take(pa.array(np.flatnonzero((a == first) | (b == first)))).to_pylist():
-        if row["tier"] != Tier.EXACT.value:
-            evidence = {name: value for name, value in row.items() if value is not None and name not in _ENDS}
-            other = int(row["b"] if row["a"] == first else row["a"])
-            direct += [(int(each), row["tier"], evidence) for each in snapshot.copies(int(snapshot.first[other]))]
+    for row in snapshot.pairs_of(entry).to_pylist():
+        evidence = {name: value for name, value in row.items() if value is not None and name not in _ENDS}
+        other = int(row["b"] if row["a"] == first else row["a"])
+        direct += [(int(each), row["tier"], evidence) for each in snapshot.copies(int(snapshot.first[other]))]
     return [twin for twin in _with_groups(snapshot, direct) if twin.entry != entry]
 
 

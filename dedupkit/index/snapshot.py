@@ -198,7 +198,7 @@ class Snapshot:
     def pairs(self) -> pa.Table:
         """Pairs of living entries, sorted, in the schema of `dedupkit.sample.PAIRS` by entry numbers."""
         near = self._standing(self.raw_pairs.take(pa.array(self.joining)))
-        copies = np.flatnonzero(self.living & (self.stand_in[self.first] != np.arange(len(self.first))))
+        copies = self.spare_copies
         exact = {"a": self.stand_in[self.first[copies]], "b": copies, "tier": [Tier.EXACT.value] * len(copies)}
         columns = [
             pa.array(exact[name.name], name.type) if name.name in exact else pa.nulls(len(copies), name.type)
@@ -207,14 +207,29 @@ class Snapshot:
         found = pa.concat_tables([near, pa.Table.from_arrays(columns, schema=PAIRS)])
         return found.sort_by([("a", "ascending"), ("b", "ascending")])
 
-    def look_alikes(self) -> pa.Table:
-        """What geometry refused, or was not asked about, and did not end in one group, in the same schema."""
+    def pairs_of(self, entry: int) -> pa.Table:
+        """Pairs of a living entry with entries of other bytes, in the same schema."""
+        first = self.first[entry]
+        a, b = (end[self.joining] for end in self._ends)
+        return self._standing(self.raw_pairs.take(pa.array(self.joining[(a == first) | (b == first)])))
+
+    @cached_property
+    def spare_copies(self) -> NDArray[np.int64]:
+        """Living entries of the same bytes as a living one before them."""
+        return np.flatnonzero(self.living & (self.stand_in[self.first] != np.arange(len(self.first))))
+
+    @cached_property
+    def alike(self) -> NDArray[np.int64]:
+        """Rows of `raw_pairs` that geometry refused, or was not asked about, and that did not end in one group."""
         if self.seen.matching.look_alikes == "drop":
-            return PAIRS.empty_table()
+            return np.empty(0, np.int64)
         alike = pc.equal(self.raw_pairs["tier"], Tier.LOOK_ALIKE.value).to_numpy()
         a, b = self._ends
-        rows = np.flatnonzero(alike & self._whole & (self.labels[a] != self.labels[b]))
-        found = self._standing(self.raw_pairs.take(pa.array(rows)))
+        return np.flatnonzero(alike & self._whole & (self.labels[a] != self.labels[b]))
+
+    def look_alikes(self) -> pa.Table:
+        """Pairs of living entries that look alike and are no copies, in the same schema."""
+        found = self._standing(self.raw_pairs.take(pa.array(self.alike)))
         return found.sort_by([("a", "ascending"), ("b", "ascending")])
 
     def whole_pairs(self) -> pa.Table:
