@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ class Saving:
         self._snapshot, self._folder, self._old = snapshot, snapshot.folder, snapshot.state
         self._trained_at = snapshot.seen.means.trained_at
         self._written: dict[str, File] = {file.name: file for file in snapshot.state.files["search"]}
+        self._fresh: set[str] = set()  # written by this addition
         self._number = 0
         snapshot.seen.keep = self._keep
 
@@ -82,7 +84,17 @@ class Saving:
         name = f"search-{self._old.generation + 1:06d}-{self._number:04d}.arrow"
         self._number += 1
         self._written[name] = write_stretch(self._folder, name, stretch)
+        self._forget_merged()
+        self._fresh.add(name)
         return read_stretch(self._folder, self._written[name])
+
+    def _forget_merged(self) -> None:
+        """Remove files of this addition that went into later ones, so that it takes no more room than what is added."""
+        needed = {stretch.name for stretch in self._snapshot.seen.stretches}
+        for name in [each for each in self._fresh if each not in needed]:
+            with suppress(OSError):  # Windows keeps what is mapped; the next writer removes it
+                self._folder.remove(name)
+            self._fresh.discard(name)
 
     def _name(self, kind: str) -> str:
         """A name that no file of an earlier state has."""

@@ -23,6 +23,8 @@ from typer.testing import CliRunner
 from dedupkit import Index, Recipe
 from dedupkit.cli import app
 from dedupkit.errors import DedupkitError, RunError, UsageError
+from dedupkit.index import saving
+from dedupkit.matching import sequential
 from tests.conftest import draw_picture
 from tests.integration.index_sets import BROKEN, copy, name, told, write_families
 
@@ -365,3 +367,33 @@ def test_an_index_is_a_context_and_prints_what_it_holds(grown: dict[str, Path]) 
         shown = CliRunner().invoke(app, ["index", "info", str(grown["thorough"])]).stdout
         assert shown.startswith(f"{len(index)} samples, 1 without a usable image, 0 removed\n")
         assert index.info()["expected_samples"] == 1_000_000
+
+
+def test_lists_and_files_in_between_do_not_depend_on_additions_either(
+    families: Families, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "_WRITTEN_FROM", 16)
+    monkeypatch.setattr(sequential, "MOST_AT_ONCE", 16)
+    lists = {"first_entries": 40, "growth": 2, "rows_a_cell": 10, "visited_cells": 2}
+    found = []
+    for number, sources in enumerate((families.sources, [str(families.folder)])):
+        place = tmp_path / str(number)
+        Index.build(place, [])
+        changed_state(place, lists=lists)
+        index = Index.open(place)
+        for source in sources:
+            index.add(source)
+        found.append(told(index))
+        info = index.info()
+        assert info["lists_made_at"] == 160
+        assert 0 < info["list_recall"] <= 1
+        index.remove(keys=index.faults()["key"].to_pylist())  # a writer clears away what no state names
+        named = {
+            file["name"] for files in json.loads((place / "index.json").read_text())["files"].values() for file in files
+        }
+        assert {path.name for path in place.glob("*.arrow")} <= named | {path.name for path in place.glob("removed-*")}
+    assert found[0] == found[1]
+    index.compact()
+    after = told(index)
+    assert (after["samples"], after["faults"]) == (found[1]["samples"] - 1, [])
+    assert [pair["score"] for pair in after["pairs"]] == [pair["score"] for pair in found[1]["pairs"]]
