@@ -88,13 +88,14 @@ def _hashes(table: HashTable, numbers: _Numbers, *, turned: bool) -> HashTable:
 
 
 def _descriptors(table: DescriptorTable, numbers: _Numbers) -> DescriptorTable:
-    home = np.repeat(np.arange(len(table.starts) - 1), np.diff(table.starts))
+    home = table.homes()
     entries = numbers.standing[table.entries]
     kept = np.flatnonzero(entries >= 0)
     kept = kept[np.lexsort((entries[kept], home[kept]))]
     starts = np.concatenate([[0], np.cumsum(np.bincount(home[kept], minlength=len(table.starts) - 1))])
     entries = entries[kept]
-    return DescriptorTable(entries, table.rows[kept], starts, np.argsort(entries, kind="stable"))
+    ascending = np.argsort(entries, kind="stable")
+    return DescriptorTable(entries, table.rows[kept], table.sketches[:, kept], starts, ascending)
 
 
 def _entries(snapshot: Snapshot, numbers: _Numbers) -> pa.Table:

@@ -60,7 +60,7 @@ class State:
     trained_at : int
         Number of entries that the lists were made at; 0 for no lists.
     recall : float or None
-        Share of the near descriptors that the lists find of those that there are, when they were made.
+        Share of the nearest descriptors that are found of those that there are, when lists were made.
     files : dict of str to tuple of File
         Of each kind, in the order of entries.
     shards : tuple of AddedShard

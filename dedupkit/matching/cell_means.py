@@ -25,19 +25,19 @@ class ListRules:
     Attributes
     ----------
     first_entries : int
-        Entries before these are compared with all that came before them.
+        Entries before these are compared with all that came before them; later ones with those whose sketch is near.
     growth : int
-        Means are trained anew whenever so many times as many entries are there.
+        Lists are made anew whenever so many times as many entries are there.
     rows_a_cell : int
         On average, when means are trained.
     visited_cells : int
-        That a query looks into.
+        That a query looks into; where there are no more, there are no lists.
     """
 
     first_entries: int = 32_768
     growth: int = 4
-    rows_a_cell: int = 125
-    visited_cells: int = 64
+    rows_a_cell: int = 500
+    visited_cells: int = 256
 
     @property
     def sampled_a_cell(self) -> int:
@@ -58,7 +58,7 @@ class CellMeans:
     means : ndarray of float16, shape (c, d)
         Rows of length 1; none where everything is compared.
     trained_at : int
-        How many entries there were.
+        How many entries there were; 0 where nothing was looked at but all.
     visited : int
         Cells that a query looks into.
     """
@@ -75,7 +75,7 @@ class CellMeans:
     @classmethod
     def trained(cls, sample: NDArray[np.float16], cells: int, at: int, rules: ListRules) -> CellMeans:
         """Means of a sample of the descriptors of all entries before entry `at`."""
-        if cells < 2:
+        if cells <= rules.visited_cells:
             return cls(np.empty((0, 0), np.float16), at)
         with ThreadPoolExecutor(1, "dedupkit") as pool:
             fine = Means.of(sample, np.arange(len(sample)), cells, 0, pool).fine

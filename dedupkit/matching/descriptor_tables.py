@@ -8,11 +8,13 @@ single precision finds is only what may be near; which is near, and in which ord
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dedupkit.matching.scratch import blocks
+from dedupkit.matching.sketches import max_sketch_bits, near_sketches, sketches_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from dedupkit.matching.cell_means import CellMeans
 
 _MARGIN = np.float32(1e-4)  # of single precision; its error is some 1e-6
-_PRODUCTS = 1 << 22  # cosines at a time: 16 MB
-_NEVER = np.float32(-2)
+_PRODUCTS = 1 << 21  # pairs at a time: some 60 MB
+_DENSE = 8  # where more than one in so many pairs is looked at, all are multiplied
 _ALONE = 4  # queries that gather the rows of their cells, each for itself
 _FEW_ROWS = 8192  # are all compared, and what no list would have shown is left out afterwards
 
@@ -56,7 +58,7 @@ class Near(NamedTuple):
         return Near(self.query[which], self.entry[which], self.cosine[which])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DescriptorQueries:
     """Descriptors whose earlier neighbours are looked for.
 
@@ -68,23 +70,33 @@ class DescriptorQueries:
         Only entries before this one count.
     visits : ndarray of int64, shape (q, v), or None
         The cells that each looks into; None for all.
+    sketches : ndarray of uint64, shape (4, q), or None
+        Only rows with a near sketch are looked at; None for all.
     limit : int
         How many neighbours each has at most.
     min_cosine : float
         How near they have to be.
     gone : ndarray of int64
         Entries that do not count, ascending.
-    single : ndarray of float32, shape (q, d)
-        The rows in single precision.
     """
 
     rows: NDArray[np.float16]
     before: NDArray[np.int64]
     visits: NDArray[np.int64] | None
+    sketches: NDArray[np.uint64] | None
     limit: int
     min_cosine: float
     gone: NDArray[np.int64]
-    single: NDArray[np.float32]
+
+    @cached_property
+    def single(self) -> NDArray[np.float32]:
+        """The rows in single precision."""
+        return self.rows.astype(np.float32)
+
+    @property
+    def max_sketch_bits(self) -> int:
+        """How far sketches may differ."""
+        return max_sketch_bits(self.min_cosine)
 
 
 def exact_cosines(
@@ -108,6 +120,8 @@ class DescriptorTable:
         The entry of each row; ascending within a cell.
     rows : ndarray of float16, shape (n, d)
         Descriptors.
+    sketches : ndarray of uint64, shape (4, n)
+        What is looked through first.
     starts : ndarray of int64, shape (cells + 1,)
         Where each cell begins.
     ascending : ndarray of int64, shape (n,)
@@ -116,6 +130,7 @@ class DescriptorTable:
 
     entries: NDArray[np.int64]
     rows: NDArray[np.float16]
+    sketches: NDArray[np.uint64]
     starts: NDArray[np.int64]
     ascending: NDArray[np.int64]
 
@@ -128,25 +143,31 @@ class DescriptorTable:
         order = np.lexsort((entries, home))
         counts = np.bincount(home, minlength=max(1, len(means.means)))
         entries = entries[order]
-        return cls(entries, rows[order], np.concatenate([[0], np.cumsum(counts)]), np.argsort(entries, kind="stable"))
+        starts, ascending = np.concatenate([[0], np.cumsum(counts)]), np.argsort(entries, kind="stable")
+        return cls(entries, rows[order], sketches_of(rows[order]), starts, ascending)
 
     @classmethod
     def merged(cls, tables: list[DescriptorTable]) -> DescriptorTable:
         """The rows of several stretches that stand in cells of the same means, cell by cell."""
         tables = [table for table in tables if len(table.entries)] or tables[:1]
-        homes = [np.repeat(np.arange(len(table.starts) - 1), np.diff(table.starts)) for table in tables]
-        entries, home = np.concatenate([table.entries for table in tables]), np.concatenate(homes)
+        entries = np.concatenate([table.entries for table in tables])
+        home = np.concatenate([table.homes() for table in tables])
         order = np.lexsort((entries, home))
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         rows = np.empty((len(order), tables[0].rows.shape[1]), np.float16)
+        sketches = np.concatenate([table.sketches for table in tables], axis=1)[:, order]
         end = 0
         for table in tables:  # one after the other, so that not all are in memory twice
             rows[place[end : end + len(table.rows)]] = table.rows
             end += len(table.rows)
         entries = entries[order]
         starts = np.sum([table.starts for table in tables], axis=0)
-        return cls(entries, rows, starts, np.argsort(entries, kind="stable"))
+        return cls(entries, rows, sketches, starts, np.argsort(entries, kind="stable"))
+
+    def homes(self) -> NDArray[np.int64]:
+        """The cell of each row."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def place(self, entries: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row of each entry; -1 where it has none here."""
@@ -157,59 +178,93 @@ class DescriptorTable:
         return np.where(self.entries[row] == entries, row, -1)
 
     def near(self, queries: DescriptorQueries) -> Near:
-        """The nearest earlier entries of each query, in the cells that it looks into."""
+        """The nearest earlier entries of each query, of those that it looks at."""
         if not len(self.entries) or not len(queries.rows):
             return Near.joined([])
         found = [self._in_range(queries, visitors, rows) for visitors, rows in self._ranges(queries)]
         return Near.joined(found).nearest(queries.limit)
 
-    def _ranges(self, queries: DescriptorQueries) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def _ranges(self, queries: DescriptorQueries) -> Iterator[tuple[NDArray[np.int64], slice | NDArray[np.int64]]]:
         """Rows, and the queries that look at some of them."""
         everyone, visits = np.arange(len(queries.rows)), queries.visits
         if visits is None or len(self.entries) <= _FEW_ROWS:
-            step = max(1, min(1 << 14, _PRODUCTS // len(everyone)))
-            for start in range(0, len(self.entries), step):
-                yield everyone, np.arange(start, min(start + step, len(self.entries)))
+            step = max(1, _PRODUCTS // len(everyone))
+            yield from ((everyone, block) for block in blocks(len(self.entries), step))
         elif len(everyone) <= _ALONE:
             for query in everyone.tolist():
-                cells = np.sort(visits[query]).tolist()
-                yield (
-                    everyone[query : query + 1],
-                    np.concatenate([np.arange(self.starts[cell], self.starts[cell + 1]) for cell in cells]),
-                )
+                spans = [np.arange(*self.starts[cell : cell + 2]) for cell in np.sort(visits[query]).tolist()]
+                yield everyone[query : query + 1], np.concatenate(spans)
         else:
             order = np.argsort(visits, axis=None, kind="stable")
             cells, begins = np.unique(visits.ravel()[order], return_index=True)
             for cell, visitors in zip(cells.tolist(), np.split(order // visits.shape[1], begins[1:]), strict=True):
-                yield visitors, np.arange(self.starts[cell], self.starts[cell + 1])
+                yield visitors, slice(*self.starts[cell : cell + 2].tolist())
 
-    def _in_range(self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: NDArray[np.int64]) -> Near:
+    def _in_range(
+        self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: slice | NDArray[np.int64]
+    ) -> Near:
         entries = self.entries[rows]
         if not len(entries):
             return Near.joined([])
-        likely = queries.single[visitors] @ self.rows[rows].astype(np.float32).T
-        if entries.max() >= queries.before[visitors].min():
-            likely[entries[None, :] >= queries.before[visitors][:, None]] = _NEVER
+        at, place, likely = self._likely(queries, visitors, rows)
+        counts = entries[place] < queries.before[visitors[at]]
         if len(queries.gone):
-            likely[:, np.isin(entries, queries.gone)] = _NEVER
+            counts &= ~np.isin(entries, queries.gone)[place]
         if queries.visits is not None and len(self.entries) <= _FEW_ROWS:
-            likely[~self._in_sight(queries, visitors, rows)] = _NEVER
-        floor = np.full(len(visitors), np.float32(queries.min_cosine) - _MARGIN)
-        if likely.shape[1] > queries.limit:
-            floor = np.maximum(floor, np.partition(likely, -queries.limit, axis=1)[:, -queries.limit] - _MARGIN)
-        at, place = np.divmod(np.flatnonzero(likely >= floor[:, None]), likely.shape[1])
-        cosine = exact_cosines(queries.rows, self.rows, visitors[at], rows[place])
+            counts &= self._in_sight(queries, visitors, rows)[at, place]
+        at, place, likely = at[counts], place[counts], likely[counts]
+        likeliest = _likeliest(at, likely, queries)
+        at, place = at[likeliest], place[likeliest]
+        query, row = visitors[at], np.arange(len(self.entries))[rows][place]
+        cosine = exact_cosines(queries.rows, self.rows, query, row)
         near = cosine >= queries.min_cosine
-        return Near(visitors[at][near], entries[place[near]], cosine[near]).nearest(queries.limit)
+        return Near(query[near], entries[place[near]], cosine[near]).nearest(queries.limit)
+
+    def _likely(
+        self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: slice | NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Places of queries and rows that are looked at and may be near, and their cosine in single precision."""
+        single, mine = queries.single[visitors], self.rows[rows]
+        if queries.sketches is None:
+            products = single @ mine.astype(np.float32).T
+            likely = np.flatnonzero(products.ravel() >= np.float32(queries.min_cosine) - _MARGIN)
+            return *np.divmod(likely, len(mine)), products.ravel()[likely]
+        at, place = near_sketches(queries.sketches[:, visitors], self.sketches[:, rows], queries.max_sketch_bits)
+        return at, place, _single_cosines(single, mine, at, place)
 
     def _in_sight(
-        self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: NDArray[np.int64]
+        self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: slice | NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Whether each query looks into the cell of each row."""
         seen = np.zeros((len(visitors), len(self.starts) - 1), dtype=bool)
         if queries.visits is not None:
             seen[np.arange(len(visitors))[:, None], queries.visits[visitors]] = True
-        return np.asarray(seen[:, np.searchsorted(self.starts, rows, side="right") - 1])
+        return np.asarray(seen[:, self.homes()[rows]])
+
+
+def _single_cosines(
+    single: NDArray[np.float32], mine: NDArray[np.float16], at: NDArray[np.int64], place: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Cosines of some pairs: one by one, or all that there are where they are many."""
+    if len(at) * _DENSE > len(single) * len(mine):
+        return np.asarray((single @ mine.astype(np.float32).T)[at, place])
+    likely = np.empty(len(at), np.float32)
+    for block in blocks(len(at)):
+        likely[block] = np.einsum("nd,nd->n", single[at[block]], mine[place[block]].astype(np.float32))
+    return likely
+
+
+def _likeliest(at: NDArray[np.int64], likely: NDArray[np.float32], queries: DescriptorQueries) -> NDArray[np.int64]:
+    """Pairs that may be among the nearest of their query."""
+    near = np.flatnonzero(likely >= np.float32(queries.min_cosine) - _MARGIN)
+    order = near[np.lexsort((-likely[near], at[near]))]
+    query = at[order]
+    last = np.searchsorted(query, query) + queries.limit - 1  # place of the last one that counts
+    enough = last < np.searchsorted(query, query, side="right")
+    floor = (
+        np.where(enough, likely[order[np.minimum(last, len(order) - 1)]] - _MARGIN, -1) if len(order) else likely[:0]
+    )
+    return order[likely[order] >= floor]
 
 
 def rows_of(tables: list[DescriptorTable], entries: NDArray[np.int64]) -> NDArray[np.float16]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dedupkit.matching.descriptor_tables import DescriptorQueries, Near, rows_of
+from dedupkit.matching.sketches import sketches_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,18 +44,20 @@ def list_recall(tables: list[DescriptorTable], means: CellMeans, matching: Match
     rng = np.random.default_rng([len(entries), 3])
     chosen = np.sort(rng.choice(entries, min(len(entries), _QUERIES), replace=False))
     rows = rows_of(tables, chosen)
-    wanted, found = (_pairs(tables, chosen, rows, visits, matching) for visits in (None, means.visits(rows)))
+    wanted = _pairs(tables, chosen, matching, rows, None, None)
+    found = _pairs(tables, chosen, matching, rows, means.visits(rows), sketches_of(rows))
     return len(wanted & found) / len(wanted) if wanted else None
 
 
 def _pairs(
     tables: list[DescriptorTable],
     entries: NDArray[np.int64],
+    matching: Matching,
     rows: NDArray[np.float16],
     visits: NDArray[np.int64] | None,
-    matching: Matching,
+    sketches: NDArray[np.uint64] | None,
 ) -> set[tuple[int, int]]:
-    gone, single = np.empty(0, np.int64), rows.astype(np.float32)
-    queries = DescriptorQueries(rows, entries, visits, matching.max_neighbours, matching.min_cosine, gone, single)
+    gone, limit = np.empty(0, np.int64), matching.max_neighbours
+    queries = DescriptorQueries(rows, entries, visits, sketches, limit, matching.min_cosine, gone)
     near = Near.joined([table.near(queries) for table in tables]).nearest(matching.max_neighbours)
     return set(zip(near.query.tolist(), near.entry.tolist(), strict=True))

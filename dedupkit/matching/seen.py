@@ -13,6 +13,7 @@ from dedupkit.matching.digest_tables import DigestTable
 from dedupkit.matching.hash_tables import HashRule, HashTable, NearHashes, QueryHashes
 from dedupkit.matching.list_recall import list_recall
 from dedupkit.matching.radius import layout_of
+from dedupkit.matching.sketches import sketches_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,8 +145,8 @@ class Seen:
         wanted = prints.descriptors[rows]
         before = np.where(wanted.any(axis=1), prints.positions[rows].astype(np.int64), 0)
         limit, floor = self.matching.max_neighbours, self.matching.min_cosine
-        visits = self.means.visits(wanted)
-        return DescriptorQueries(wanted, before, visits, limit, floor, self.gone, wanted.astype(np.float32))
+        visits, sketches = self.means.visits(wanted), sketches_of(wanted) if self.means.trained_at else None
+        return DescriptorQueries(wanted, before, visits, sketches, limit, floor, self.gone)
 
     def first_of_equals(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The first entry of the same bytes; -1 where there is none."""
@@ -193,4 +194,4 @@ class Seen:
         table = whole.descriptors
         rows = DescriptorTable.of(table.entries[table.ascending], table.rows[table.ascending], self.means)
         self.stretches = [self.keep(Stretch(whole.start, whole.stop, whole.digests, whole.hashes, rows))]
-        self.recall = list_recall([rows], self.means, self.matching) if cells > 1 else None
+        self.recall = list_recall([rows], self.means, self.matching) if self.described else None

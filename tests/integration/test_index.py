@@ -24,7 +24,7 @@ from dedupkit import Index, Recipe
 from dedupkit.cli import app
 from dedupkit.errors import DedupkitError, RunError, UsageError
 from dedupkit.index import saving
-from dedupkit.matching import sequential
+from dedupkit.matching import descriptor_tables, sequential
 from tests.conftest import draw_picture
 from tests.integration.index_sets import BROKEN, copy, name, told, write_families
 
@@ -374,6 +374,7 @@ def test_lists_and_files_in_between_do_not_depend_on_additions_either(
 ) -> None:
     monkeypatch.setattr(saving, "_WRITTEN_FROM", 16)
     monkeypatch.setattr(sequential, "MOST_AT_ONCE", 16)
+    monkeypatch.setattr(descriptor_tables, "_FEW_ROWS", 64)
     lists = {"first_entries": 40, "growth": 2, "rows_a_cell": 10, "visited_cells": 2}
     found = []
     for number, sources in enumerate((families.sources, [str(families.folder)])):

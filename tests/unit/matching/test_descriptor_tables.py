@@ -11,6 +11,7 @@ import pytest
 from dedupkit.matching import descriptor_tables
 from dedupkit.matching.cell_means import CellMeans, ListRules
 from dedupkit.matching.descriptor_tables import DescriptorQueries, DescriptorTable, Near, exact_cosines, rows_of
+from dedupkit.matching.sketches import max_sketch_bits, sketches_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,15 @@ def queries_of(
 ) -> DescriptorQueries:
     numbers = np.arange(len(rows))
     absent = np.array(gone, np.int64)
-    return DescriptorQueries(rows, numbers, means.visits(rows), limit, 0.6, absent, rows.astype(np.float32))
+    sketches = sketches_of(rows) if means.trained_at else None
+    return DescriptorQueries(rows, numbers, means.visits(rows), sketches, limit, 0.6, absent)
+
+
+def signs_by_hand(rows: NDArray[np.float16]) -> NDArray[np.bool_]:
+    """Signs of sums and differences, in whole numbers: those of float16 are multiples of 2^-24."""
+    whole = (rows.astype(np.float64) * 2**24).astype(np.int64)
+    signs = np.where(np.random.default_rng(7).random((rows.shape[1], 256)) < 0.5, -1, 1)
+    return np.asarray(whole @ signs >= 0)
 
 
 def by_hand(
@@ -36,11 +45,13 @@ def by_hand(
     """(entry, query) of the nearest earlier rows, in exact fractions, by comparing all."""
     exact = [[Fraction(float(value)) for value in row] for row in rows]
     wanted = set()
-    visits, homes = means.visits(rows), means.homes(rows)
+    visits, homes, bits = means.visits(rows), means.homes(rows), signs_by_hand(rows)
     for query in range(len(rows)):
         near = []
         for entry in range(query):
             if entry in gone or (visits is not None and homes[entry] not in visits[query]):
+                continue
+            if means.trained_at and (bits[entry] != bits[query]).sum() > max_sketch_bits(0.6):
                 continue
             cosine = sum((x * y for x, y in zip(exact[query], exact[entry], strict=True)), Fraction(0))
             if cosine >= Fraction(0.6):
@@ -57,9 +68,11 @@ def test_the_nearest_are_those_of_exact_arithmetic(
 ) -> None:
     monkeypatch.setattr(descriptor_tables, "_FEW_ROWS", few_rows)
     monkeypatch.setattr(descriptor_tables, "_ALONE", alone)
+    monkeypatch.setattr(descriptor_tables, "_DENSE", 1 if limit == 3 else 1 << 30)
     rows = drawn(70, 1)
     trained = CellMeans.trained(drawn(400, 1), 8, 400, ListRules(visited_cells=3))
-    for means in (CellMeans.none(), trained):
+    no_lists = CellMeans.trained(rows, 1, 400, ListRules())
+    for means in (CellMeans.none(), no_lists, trained):
         tables = [
             DescriptorTable.of(np.arange(start, stop), rows[start:stop], means) for start, stop in ((0, 30), (30, 70))
         ]
@@ -70,6 +83,25 @@ def test_the_nearest_are_those_of_exact_arithmetic(
         merged = DescriptorTable.merged(tables).near(queries)
         assert set(zip(merged.entry.tolist(), merged.query.tolist(), strict=True)) == found
     assert trained.visits(rows) is not None
+    assert no_lists.visits(rows) is None
+
+
+def test_sketches_pass_nine_in_ten_pairs_at_the_floor_and_few_unrelated_ones() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.standard_normal((2000, 256))
+    one /= np.linalg.norm(one, axis=1, keepdims=True)
+    aside = rng.standard_normal((2000, 256))
+    aside -= (aside * one).sum(axis=1, keepdims=True) * one
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    passed = {}
+    for cosine in (0.0, 0.5, 0.6, 0.7):
+        other = (cosine * one + (1 - cosine**2) ** 0.5 * aside).astype(np.float16)
+        bits = np.bitwise_count(sketches_of(one.astype(np.float16)) ^ sketches_of(other)).sum(axis=0)
+        passed[cosine] = (bits <= max_sketch_bits(0.5)).mean()
+    assert 0.87 < passed[0.5] < 0.93
+    assert passed[0.6] > 0.99
+    assert passed[0.7] == 1
+    assert passed[0.0] < 0.001
 
 
 def test_cosines_are_exact_in_any_order_of_addition() -> None:
