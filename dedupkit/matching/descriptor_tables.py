@@ -203,62 +203,67 @@ class DescriptorTable:
     def _in_range(
         self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: slice | NDArray[np.int64]
     ) -> Near:
-        entries = self.entries[rows]
-        if not len(entries):
-            return Near.joined([])
-        at, place, likely = self._likely(queries, visitors, rows)
-        counts = entries[place] < queries.before[visitors[at]]
+        at, row, likely = self._likely(queries, visitors, rows)
+        query, entries = visitors[at], self.entries[row]
+        counts = entries < queries.before[query]
         if len(queries.gone):
-            counts &= ~np.isin(entries, queries.gone)[place]
+            counts &= ~np.isin(entries, queries.gone)
         if queries.visits is not None and len(self.entries) <= _FEW_ROWS:
-            counts &= self._in_sight(queries, visitors, rows)[at, place]
-        at, place, likely = at[counts], place[counts], likely[counts]
-        likeliest = _likeliest(at, likely, queries)
-        at, place = at[likeliest], place[likeliest]
-        query, row = visitors[at], np.arange(len(self.entries))[rows][place]
+            counts &= self._in_sight(queries, visitors)[at, row]
+        query, row, likely = query[counts], row[counts], likely[counts]
+        likeliest = _likeliest(query, likely, queries)
+        query, row = query[likeliest], row[likeliest]
         cosine = exact_cosines(queries.rows, self.rows, query, row)
         near = cosine >= queries.min_cosine
-        return Near(query[near], entries[place[near]], cosine[near]).nearest(queries.limit)
+        return Near(query[near], self.entries[row[near]], cosine[near]).nearest(queries.limit)
 
     def _likely(
         self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: slice | NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Places of queries and rows that are looked at and may be near, and their cosine in single precision."""
-        single, mine = queries.single[visitors], self.rows[rows]
+        """Places among the visitors, rows that they look at, and their cosine in single precision if it may be near."""
+        single = queries.single[visitors]
         if queries.sketches is None:
-            products = single @ mine.astype(np.float32).T
+            products = self._products(single, rows)
             likely = np.flatnonzero(products.ravel() >= np.float32(queries.min_cosine) - _MARGIN)
-            return *np.divmod(likely, len(mine)), products.ravel()[likely]
+            at, place = np.divmod(likely, products.shape[1])
+            return at, _numbers(rows, place), products[at, place]
         at, place = near_sketches(queries.sketches[:, visitors], self.sketches[:, rows], queries.max_sketch_bits)
-        return at, place, _single_cosines(single, mine, at, place)
+        row = _numbers(rows, place)
+        if isinstance(rows, slice) and len(at) * _DENSE > len(single) * (rows.stop - rows.start):
+            return at, row, self._products(single, rows)[at, place]
+        return at, row, self._one_by_one(single, at, row)
 
-    def _in_sight(
-        self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: slice | NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
+    def _products(self, single: NDArray[np.float32], rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Cosines of all pairs."""
+        return np.asarray(single @ self.rows[rows].astype(np.float32).T)
+
+    def _one_by_one(
+        self, single: NDArray[np.float32], at: NDArray[np.int64], row: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Cosines of single pairs."""
+        likely = np.empty(len(at), np.float32)
+        for block in blocks(len(at)):
+            likely[block] = np.einsum("nd,nd->n", single[at[block]], self.rows[row[block]].astype(np.float32))
+        return likely
+
+    def _in_sight(self, queries: DescriptorQueries, visitors: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each query looks into the cell of each row."""
         seen = np.zeros((len(visitors), len(self.starts) - 1), dtype=bool)
         if queries.visits is not None:
             seen[np.arange(len(visitors))[:, None], queries.visits[visitors]] = True
-        return np.asarray(seen[:, self.homes()[rows]])
+        return np.asarray(seen[:, self.homes()])
 
 
-def _single_cosines(
-    single: NDArray[np.float32], mine: NDArray[np.float16], at: NDArray[np.int64], place: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Cosines of some pairs: one by one, or all that there are where they are many."""
-    if len(at) * _DENSE > len(single) * len(mine):
-        return np.asarray((single @ mine.astype(np.float32).T)[at, place])
-    likely = np.empty(len(at), np.float32)
-    for block in blocks(len(at)):
-        likely[block] = np.einsum("nd,nd->n", single[at[block]], mine[place[block]].astype(np.float32))
-    return likely
+def _numbers(rows: slice | NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows at some places of a range."""
+    return np.asarray(place + rows.start if isinstance(rows, slice) else rows[place])
 
 
-def _likeliest(at: NDArray[np.int64], likely: NDArray[np.float32], queries: DescriptorQueries) -> NDArray[np.int64]:
+def _likeliest(query: NDArray[np.int64], likely: NDArray[np.float32], queries: DescriptorQueries) -> NDArray[np.int64]:
     """Pairs that may be among the nearest of their query."""
     near = np.flatnonzero(likely >= np.float32(queries.min_cosine) - _MARGIN)
-    order = near[np.lexsort((-likely[near], at[near]))]
-    query = at[order]
+    order = near[np.lexsort((-likely[near], query[near]))]
+    query = query[order]
     last = np.searchsorted(query, query) + queries.limit - 1  # place of the last one that counts
     enough = last < np.searchsorted(query, query, side="right")
     floor = (
