@@ -310,13 +310,13 @@ class Index:
             wanted = set(entries_of(snapshot, keys, source).tolist()) if keys else set()
             wanted |= {twin.entry for image in like for twin in self.query(image)}
             gone = np.array(sorted(wanted), np.int64)
-            told = pa.table({"entry": gone, **names_of(snapshot, gone)})
+            named = pa.table({"entry": gone, **names_of(snapshot, gone)})
             removed = np.union1d(snapshot.removed, gone).astype(np.int64)
             name = f"removed-{snapshot.state.generation + 1:06d}.arrow"
             file = write_table(self._folder, name, pa.table({"entry": removed}), (0, snapshot.state.entries))
             write_state(self._folder, snapshot.state.next(files=snapshot.state.files | {"removed": (file,)}))
         self.refresh()
-        return told
+        return named
 
     def compact(self) -> None:
         """Give back the room of what was removed, and make one file of each kind; no image is read.
