@@ -180,8 +180,8 @@ def additions_table(result: Mapping[str, Any]) -> str:
     ]
     same = "the same" if found["same_groups"] and found["same_pairs"] else "NOT the same"
     about = (
-        f"{found['samples']:,} images: {same} {found['groups']:,} groups and {found['pairs']:,} pairs; {found['files']} "
-        f"files after the last addition. {footing(found)}."
+        f"{found['samples']:,} images: {same} {found['groups']:,} groups and {found['pairs']:,} pairs; "
+        f"{found['files']} files after the last addition. {footing(found)}."
     )
     return f"{table(('', 'time', 'first', 'last'), rows)}\n\n{about}"
 
