@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
@@ -24,6 +25,7 @@ from dedupkit import Index, Recipe
 from dedupkit.cli import app
 from dedupkit.errors import DedupkitError, RunError, UsageError
 from dedupkit.index import saving
+from dedupkit.index.adding import Adding
 from dedupkit.matching import descriptor_tables, sequential
 from tests.conftest import draw_picture
 from tests.integration.index_sets import BROKEN, copy, name, told, write_families
@@ -244,6 +246,29 @@ def test_an_addition_that_is_killed_leaves_the_index_as_it_was(
         said("add", place, source)
     assert told(Index.open(place)) == told(Index.open(grown["thorough"]))
     assert not (place / "work").exists() or not list((place / "work").iterdir())
+
+
+def test_fingerprints_of_an_addition_that_broke_off_are_used_again(
+    families: Families, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = Index.build(tmp_path / "index", families.sources[0], recipe=Recipe(preset="fast"))
+
+    def broken(self: Adding, view_files: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Adding, "run", broken)
+        with pytest.raises(KeyboardInterrupt):
+            index.add(families.sources[1])
+    with caplog.at_level(logging.INFO, "dedupkit"):
+        index.add(families.sources[1])
+    assert "fingerprints: 1 of 1 parts used again" in caplog.text
+    with monkeypatch.context() as patch:
+        patch.setattr(Adding, "run", broken)
+        with pytest.raises(KeyboardInterrupt):
+            index.add(families.sources[2])
+    index.add(families.sources[3])  # another source: what the one that broke off left is of no more use
+    assert list((tmp_path / "index" / "work").iterdir()) == []
 
 
 def test_readers_go_on_while_a_writer_adds(families: Families, tmp_path: Path) -> None:
