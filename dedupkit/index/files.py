@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,10 +69,15 @@ def read_arrays(folder: Folder, file: File) -> dict[str, NDArray[Any]]:
     """Map the arrays of a file."""
     table = read_table(folder, file)
     layout = json.loads(table.schema.metadata[_LAYOUT])
-    return {
-        key: np.frombuffer(table[key][0].as_buffer(), np.dtype(kind)).reshape(shape)
-        for key, (kind, shape) in layout.items()
-    }
+    return {key: _mapped_value(table[key].chunk(0), np.dtype(kind), shape) for key, (kind, shape) in layout.items()}
+
+
+def _mapped_value(column: pa.Array, kind: np.dtype[Any], shape: list[int]) -> NDArray[Any]:
+    """The array that is the one value of a column; a scalar of it would be a copy."""
+    count = math.prod(shape)
+    if not count:
+        return np.empty(shape, kind)
+    return np.frombuffer(column.buffers()[2], kind, count).reshape(shape)
 
 
 def write_table(folder: Folder, name: str, table: pa.Table, span: tuple[int, int]) -> File:

@@ -192,13 +192,17 @@ class DescriptorTable:
             yield from ((everyone, block) for block in blocks(len(self.entries), step))
         elif len(everyone) <= _ALONE:
             for query in everyone.tolist():
-                spans = [np.arange(*self.starts[cell : cell + 2]) for cell in np.sort(visits[query]).tolist()]
-                yield everyone[query : query + 1], np.concatenate(spans)
+                yield everyone[query : query + 1], self._rows_in(np.sort(visits[query]))
         else:
             order = np.argsort(visits, axis=None, kind="stable")
             cells, begins = np.unique(visits.ravel()[order], return_index=True)
             for cell, visitors in zip(cells.tolist(), np.split(order // visits.shape[1], begins[1:]), strict=True):
                 yield visitors, slice(*self.starts[cell : cell + 2].tolist())
+
+    def _rows_in(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of some cells."""
+        begins, counts = self.starts[cells], np.diff(self.starts)[cells]
+        return np.repeat(begins - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
 
     def _in_range(
         self, queries: DescriptorQueries, visitors: NDArray[np.int64], rows: slice | NDArray[np.int64]
