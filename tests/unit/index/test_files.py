@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +13,12 @@ from dedupkit.storage import Folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "words": rng.integers(0, 1 << 63, (5, 4), dtype=np.uint64),
         "halves": rng.standard_normal((7, 3)).astype(np.float16),
         "columns": rng.integers(0, 9, (4, 6)).T,
