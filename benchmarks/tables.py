@@ -174,6 +174,42 @@ def ray_table(result: Mapping[str, Any]) -> str:
     return f"{table(head, rows)}\n\n{about}"
 
 
+def index_table(result: Mapping[str, Any]) -> str:
+    """An index by its size: how long it takes to open, and a query."""
+    rows = [
+        (
+            f"{run['rows']:,}",
+            f"{run['open_s']:.2f} s",
+            f"{run['p50_ms']:.0f} ms",
+            f"{run['p99_ms']:.0f} ms",
+            f"{run['cpu_p50_ms']:.0f} ms",
+            f"{run['cpu_p99_ms']:.0f} ms",
+            _share(run["found"]),
+            "all compared" if run["list_recall"] is None else _share(run["list_recall"]),
+        )
+        for run in result["queries"]
+    ]
+    times = [f"{what}, {share}" for what in ("query", "its processor time") for share in ("median", "99 %")]
+    head = ("entries", "opening", *times, "photos found", "near descriptors found")
+    return f"{table(head, rows)}\n\n{footing(result)}."
+
+
+def additions_table(result: Mapping[str, Any]) -> str:
+    """Many additions beside one build."""
+    found = result["additions"]
+    parts, times = len(found["additions_s"]), found["additions_s"]
+    rows = [
+        (f"{parts} additions", f"{sum(times):,.0f} s", f"{times[0]:.1f} s", f"{times[-1]:.1f} s"),
+        ("one build", f"{found['build_s']:,.0f} s", "", ""),
+    ]
+    same = "the same" if found["same_groups"] and found["same_pairs"] else "NOT the same"
+    about = (
+        f"{found['samples']:,} images: {same} {found['groups']:,} groups and {found['pairs']:,} pairs; "
+        f"{found['files']} files after the last addition. {footing(found)}."
+    )
+    return f"{table(('', 'time', 'first', 'last'), rows)}\n\n{about}"
+
+
 TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "speed": ("speed.json", speed_table),
     "families": ("speed.json", families_table),
@@ -188,6 +224,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "held_clothing": ("held_clothing.json", speed_table),
     "held_captioned": ("held_captioned.json", speed_table),
     "search": ("search_scale.json", search_table),
+    "index": ("index_scale.json", index_table),
+    "additions": ("index_scale.json", additions_table),
     "descriptors": ("descriptor_speed.json", descriptor_table),
     "cifar10": ("cifar10.json", cifar10_table),
     "cifar10_10k": ("cifar10_10k.json", cifar10_table),

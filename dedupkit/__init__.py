@@ -17,21 +17,27 @@ if TYPE_CHECKING:
     from dedupkit.cleaning import Result, clean
     from dedupkit.errors import DedupkitError, RunError, UsageError
     from dedupkit.found import Found, find_duplicates
+    from dedupkit.index.adding import Added
+    from dedupkit.index.asking import Twin
+    from dedupkit.index.kept import Index
     from dedupkit.recipe import Recipe
     from dedupkit.removing import Removed, remove
     from dedupkit.sample import Action, Reason, Sample
 
 _PUBLIC = {
     "Action": "dedupkit.sample",
+    "Added": "dedupkit.index.adding",
     "Calibration": "dedupkit.calibration.result",
     "DedupkitError": "dedupkit.errors",
     "Found": "dedupkit.found",
+    "Index": "dedupkit.index.kept",
     "Reason": "dedupkit.sample",
     "Recipe": "dedupkit.recipe",
     "Removed": "dedupkit.removing",
     "Result": "dedupkit.cleaning",
     "RunError": "dedupkit.errors",
     "Sample": "dedupkit.sample",
+    "Twin": "dedupkit.index.asking",
     "UsageError": "dedupkit.errors",
     "calibrate": "dedupkit.calibration.run",
     "clean": "dedupkit.cleaning",
@@ -41,15 +47,18 @@ _PUBLIC = {
 
 __all__ = [
     "Action",
+    "Added",
     "Calibration",
     "DedupkitError",
     "Found",
+    "Index",
     "Reason",
     "Recipe",
     "Removed",
     "Result",
     "RunError",
     "Sample",
+    "Twin",
     "UsageError",
     "__version__",
     "calibrate",

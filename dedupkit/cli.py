@@ -20,6 +20,7 @@ from dedupkit.audit.commands import audit
 from dedupkit.canaries.commands import app as canaries_commands
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError, public
+from dedupkit.index.commands import app as index_commands
 from dedupkit.recipe_cli import recipe_app
 from dedupkit.stores import is_remote
 from dedupkit.terminal import printable
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.add_typer(recipe_app)
 
 app.add_typer(canaries_commands)
+app.add_typer(index_commands)
 app.command()(audit)
 
 _Source = Annotated[

@@ -104,20 +104,22 @@ def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
 
 
 class Views:
-    """Views out of a file, mapped into memory."""
+    """Views out of files, mapped into memory; given by their paths, or mapped already."""
 
-    def __init__(self, path: str) -> None:
-        self._map = _mapped(path)
-        table = pa.ipc.open_file(pa.py_buffer(self._map)).read_all()
-        self._positions = table["position"].to_numpy()
-        self._chunks = [table[name] for name in ("gray", "points", "codes", "mirrored_codes")]
-        self._entropies = table["entropy"].to_numpy()
-        self._sizes = np.stack([table[name].to_numpy() for name in ("height", "width")], axis=1)
+    def __init__(self, files: Sequence[str | mmap.mmap]) -> None:
+        self._maps = [mapped(each) if isinstance(each, str) else each for each in files]
+        tables = [pa.ipc.open_file(pa.py_buffer(each)).read_all() for each in self._maps]
+        self._table = pa.concat_tables([VIEWS.empty_table(), *tables])
+        self._positions = self._table["position"].to_numpy()
+        self._chunks = [self._table[name] for name in ("gray", "points", "codes", "mirrored_codes")]
+        self._entropies = self._table["entropy"].to_numpy()
+        self._sizes = np.stack([self._table[name].to_numpy() for name in ("height", "width")], axis=1)
 
     def release(self) -> None:
         """Take the pages that were looked at out of this process; they stay in the system's cache."""
         if hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
+            for each in self._maps:
+                each.madvise(mmap.MADV_DONTNEED)
 
     def __getitem__(self, at: int) -> View | None:
         """The view of the sample at a position, if it has one."""
@@ -138,10 +140,10 @@ class Views:
 def views_in(parts: Folder, name: str) -> Iterator[Views]:
     """The views of one file; where its folder is not local, of a copy."""
     if not parts.remote:
-        yield Views(parts.path(name))
+        yield Views([parts.path(name)])
         return
     with TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
-        yield Views(_copied(parts, name, folder))
+        yield Views([_copied(parts, name, folder)])
 
 
 class ViewsOfShards:
@@ -178,9 +180,9 @@ class ViewsOfShards:
         if not self._parts.exists(name):
             return None
         if not self._parts.remote:
-            return Views(self._parts.path(name))
+            return Views([self._parts.path(name)])
         self._copies = self._copies or TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True)
-        return Views(_copied(self._parts, name, self._copies.name))
+        return Views([_copied(self._parts, name, self._copies.name)])
 
 
 def _copied(parts: Folder, name: str, folder: str) -> str:
@@ -190,14 +192,15 @@ def _copied(parts: Folder, name: str, folder: str) -> str:
     return str(copy)
 
 
-def _mapped(path: str) -> mmap.mmap:
-    with Path(path).open("rb") as handle:
-        return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-
-
 def part_name(shard: int) -> str:
     """File name of the views of a shard."""
     return f"{shard:05d}.arrow"
+
+
+def mapped(path: str) -> mmap.mmap:
+    """A file mapped for reading; it outlives the file's name."""
+    with Path(path).open("rb") as handle:
+        return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 class GeometryVerifier:

@@ -22,6 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "hygiene.md",
         "imagededup.md",
         "object_stores.md",
+        "index.md",
     ],
 )
 def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
