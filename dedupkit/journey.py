@@ -284,7 +284,7 @@ class Journey:
     def fingerprint_digests(self) -> list[str]:
         """Digest of the fingerprints of each shard."""
         stage = self.tables.stage("fingerprints")
-        return [stage.report(table_name(number))["sha256"] for number in range(len(self.shards))]
+        return [report["sha256"] for report in stage.reports(self.part_names())]
 
     @property
     def planted_identity(self) -> str:
@@ -296,7 +296,7 @@ class Journey:
         found: list[Any] = [self.recipe.hygiene.model_dump(exclude=_OF_EMITTING), self.tables.placeholders.identity]
         if self.tables.blocked_by:
             stages = map(self.tables.stage, self.tables.blocked_by)
-            found += [[stage.report(name)["sha256"] for name in self.part_names()] for stage in stages]
+            found += [[report["sha256"] for report in stage.reports(self.part_names())] for stage in stages]
         return digest([*found, CaptionCleaner(self.recipe.captions).identity] if self.emits else found)
 
     def _descriptor_identity(self) -> str:
@@ -417,7 +417,7 @@ class Journey:
                         table = with_evidence(table, self.tables.blocked(done - 1))
                         make_part(stage, _table_writer(table), part)
                     self.observe(Progress("decisions", done, len(parts), table.num_rows))
-        return [stage.report(part.name) for part in parts]
+        return stage.reports([part.name for part in parts])
 
     def _decided(self, matched: Matched, folder: Path) -> Iterator[pa.Table]:
         read, memory = self.tables.fingerprints, self.engine.memory_of_set()

@@ -122,7 +122,7 @@ def settle_captions(
     untouched = np.empty(0, np.uint64) if exempt is None else exempt
     inputs = {
         "stage": STAGE,
-        "cleaned": digest([cleaned.report(name)["sha256"] for name in names]),
+        "cleaned": digest([report["sha256"] for report in cleaned.reports(names)]),
         "options": digest(options.model_dump()),
         "decisions": digest([report["sha256"] for report in decisions]),
         "exempt": hashlib.sha256(untouched.tobytes()).hexdigest(),
@@ -148,13 +148,12 @@ def _written(_: Any, handle: IO[bytes], *, table: pa.Table, facts: Mapping[str, 
 def settled_digests(journey: Journey) -> list[str]:
     """Digest of the settled captions of each shard."""
     stage = journey.tables.stage(SETTLED_STAGE)
-    return [stage.report(table_name(number))["sha256"] for number in range(len(journey.shards))]
+    return [report["sha256"] for report in stage.reports(journey.part_names())]
 
 
 def _facts(journey: Journey, names: Sequence[str]) -> CaptionFacts:
     cleaned, settled = (journey.tables.stage(name) for name in (CLEANED_STAGE, SETTLED_STAGE))
-    reports = [cleaned.report(name) for name in names]
-    changes = [settled.report(name) for name in names]
+    reports, changes = cleaned.reports(names), settled.reports(names)
     repeated = read_table(settled, _REPEATED_PART)
     return CaptionFacts(
         found={str(each): sum(report["found"][each] for report in reports) for each in CaptionFinding},
