@@ -117,9 +117,9 @@ def clean(
 
     Notes
     -----
-    Two readings and one decoding of every image.  Beyond what a few decoded images take, memory is some 60
-    bytes a sample; the rest of what grows with the set lies in files of the work folder.  The output's bytes depend on source and recipe alone: not on workers, nor on how often the run was
-    killed and begun again.
+    Two readings and one decoding of every image.  Beyond what a few decoded images take, memory is some 60 bytes a
+    sample; the rest of what grows with the set lies in files of the work folder.  The output's bytes depend on source
+    and recipe alone: not on workers or memory, nor on how often the run was killed and begun again.
 
     Examples
     --------
