@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from dedupkit.canaries.planting import Planting
-    from dedupkit.engines import Engine
+    from dedupkit.engines import Engine, Spread
     from dedupkit.parts import Maker, Observer
     from dedupkit.recipe import Hygiene, Recipe
     from dedupkit.sources.base import Shard, Source
@@ -334,13 +334,20 @@ class Journey:
         with (
             self.scratch() as folder,
             matching.find_candidates(
-                tables, self.recipe.matching, threads=threads, scratch=folder, memory=memory
+                tables, self.recipe.matching, threads=threads, scratch=folder, memory=memory, spread=self._spread
             ) as found,
         ):
             pairs = found.tables
             if self.planting is not None:
                 pairs = self.planting.without_pairs(pairs, self.tables, len(self.shards))
             return write_tables(pairs, handle, found.schema)
+
+    @property
+    def _spread(self) -> Spread | None:
+        """Where tasks go that need scratch files: to other processes, if those see them."""
+        engine = self.engine
+        seen = engine.on_this_machine or not self.work.remote
+        return engine.map if seen and not engine.in_this_process else None
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -25,6 +25,27 @@ _BLOCK_ROWS = 1 << 14  # read at a time
 _CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}  # some filesystems
 
 
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Where a scratch array lies, for a task of another process to open."""
+
+    path: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Mapped | None:
+        """Of a memory map over a whole file; None for any other array."""
+        path = getattr(values, "filename", None)
+        if path is None or values.dtype.names is not None or Path(path).stat().st_size != values.nbytes:
+            return None
+        return cls(str(path), values.dtype.str, values.shape)
+
+    def opened(self) -> NDArray[Any]:
+        """The array, for reading."""
+        return np.memmap(self.path, np.dtype(self.dtype), "r", shape=self.shape)
+
+
 @dataclass(slots=True)
 class Scratch:
     """Makes the arrays; the files are numbered."""

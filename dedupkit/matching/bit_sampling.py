@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import comb
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from dedupkit.matching.runs import Runs, pack, packed_once
 from dedupkit.matching.turns import mirrored_distances
-from dedupkit.scratch import Scratch, release
+from dedupkit.scratch import Mapped, Scratch, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dedupkit.engines import Spread
     from dedupkit.matching.turns import HashLayout
 
 _TABLES = 64
@@ -47,6 +49,7 @@ def sampled_pairs(
     threads: int = 1,
     memory: int | None = None,
     into: Runs | None = None,
+    spread: Spread | None = None,
 ) -> Runs:
     """Find most pairs of hashes within a Hamming radius.
 
@@ -64,6 +67,8 @@ def sampled_pairs(
         Bytes that the search may take; None takes as much as is quickest.  The result does not depend on it.
     into : Runs, optional
         Where pairs are put.
+    spread : callable, optional
+        Runs tasks in other processes, which see the files that `words` and `transposed` are mapped from.
 
     Returns
     -------
@@ -96,13 +101,18 @@ def sampled_pairs(
     entries = _Entries(words, transposed)
     width = _sampled_bits(len(words), entries.bits, turned=entries.turned)
     slices = 1 if memory is None else -(-len(entries) * _BYTES_AN_ENTRY * threads // max(memory, _LEAST_MEMORY))
-    whole = entries.all() if slices == 1 else None
     found = into if into is not None else Runs(Scratch(), np.uint64, packed_once)
     tasks = [
         _Task(_Table.drawn(number, width, words.dtype, turned=entries.turned), each, slices)
         for number in range(_TABLES)
         for each in range(slices)
     ]
+    files = _EntryFiles.of(entries)
+    if spread is not None and files is not None:
+        for _, pairs in spread(partial(_pairs_in_files, files=files, radius=max_hamming_bits), tasks):
+            found.add(pairs)
+        return found
+    whole = entries.all() if slices == 1 else None
     with ThreadPoolExecutor(threads, thread_name_prefix="dedupkit") as pool:
         waiting: deque[Future[NDArray[np.uint64]]] = deque()
         for task in tasks:  # no more under way than there are threads, however long the first one takes
@@ -250,6 +260,28 @@ class _Table:
             -((words[:, place] >> words.dtype.type(bit)) & one) for place, bit in enumerate(self.references, 1)
         )
         return [None, across, down, across ^ down]
+
+
+@dataclass(frozen=True, slots=True)
+class _EntryFiles:
+    """Where entries lie, for tasks of other processes."""
+
+    words: Mapped
+    transposed: Mapped | None
+
+    @classmethod
+    def of(cls, entries: _Entries) -> _EntryFiles | None:
+        words = Mapped.of(entries.words)
+        transposed = None if entries.transposed is None else Mapped.of(entries.transposed)
+        if words is None or (entries.turned and transposed is None):
+            return None
+        return cls(words, transposed)
+
+
+def _pairs_in_files(task: _Task, *, files: _EntryFiles, radius: int) -> NDArray[np.uint64]:
+    transposed = None if files.transposed is None else files.transposed.opened()
+    entries = _Entries(files.words.opened(), transposed)
+    return _pairs_of(entries.all() if task.slices == 1 else entries, radius, task)
 
 
 def _pairs_of(entries: _Entries | _Slice, radius: int, task: _Task) -> NDArray[np.uint64]:

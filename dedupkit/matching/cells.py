@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dedupkit.matching.means import Means, unpacked
-from dedupkit.scratch import blocks, release
+from dedupkit.scratch import Mapped, blocks, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,29 @@ class Cells:
         for cell, visitors in zip(cells.tolist(), np.split(order // visits.shape[1], begins[1:]), strict=True):
             if cell >= 0:
                 yield cell, visitors
+
+
+@dataclass(frozen=True, slots=True)
+class CellFiles:
+    """Where cells lie, for tasks of other processes, which need not know the rows."""
+
+    descriptors: Mapped
+    visits: Mapped | None
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, cells: Cells) -> CellFiles | None:
+        """Of cells in files; None of others."""
+        descriptors = Mapped.of(cells.descriptors)
+        visits = None if cells.visits is None else Mapped.of(cells.visits)
+        if descriptors is None or (cells.visits is not None and visits is None):
+            return None
+        return cls(descriptors, visits, cells.starts)
+
+    def opened(self) -> Cells:
+        """The cells, without their rows."""
+        visits = None if self.visits is None else self.visits.opened()
+        return Cells(np.empty(0, np.int64), self.descriptors.opened(), self.starts, visits)
 
 
 def one_after_another(descriptors: NDArray[Any], rows: NDArray[np.int64]) -> Cells:

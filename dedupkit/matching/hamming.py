@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dedupkit.engines import Spread
     from dedupkit.matching.turns import HashLayout
 
 COMPLETE_BELOW = 200_000
@@ -122,6 +123,7 @@ def hamming_parts(
     complete_below: int | None = None,
     memory: int | None = None,
     scratch: Scratch | None = None,
+    spread: Spread | None = None,
 ) -> Iterator[HammingPairs]:
     """The pairs of `hamming_pairs` in parts of disjoint and ascending ranges of a.
 
@@ -133,6 +135,8 @@ def hamming_parts(
         Bytes that the search of a large set may take; the result does not depend on it.
     scratch : Scratch, optional
         Where pairs and what is made of hashes lie; in memory if left out.
+    spread : callable, optional
+        Runs tasks in other processes, which see the scratch files.
     """
     if len(codes) < (COMPLETE_BELOW if complete_below is None else complete_below):
         yield _complete(np.asarray(codes), layout, max_hamming_bits, turned, threads)
@@ -148,7 +152,7 @@ def hamming_parts(
         copies = block.start + np.flatnonzero(first[block] != np.arange(block.start, block.stop))
         found.add(pack(first[copies], copies))
     near = Runs(scratch, np.uint64, packed_once)
-    sampled_pairs(distinct, transposed, max_hamming_bits, threads=threads, memory=memory, into=near)
+    sampled_pairs(distinct, transposed, max_hamming_bits, threads=threads, memory=memory, into=near, spread=spread)
     for packed in near.merged():
         a, b = unpack(packed)
         found.add(pack(rows[a], rows[b]))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dedupkit.engines import Spread
     from dedupkit.matching.signatures import Fingerprints
     from dedupkit.recipe import Matching
     from dedupkit.scratch import Scratch
@@ -69,6 +70,7 @@ def near_hashes(
     threads: int,
     scratch: Scratch,
     memory: int | None = None,
+    spread: Spread | None = None,
 ) -> NDArray[Any]:
     """Find the pairs of different bytes whose hashes are near.
 
@@ -88,6 +90,8 @@ def near_hashes(
         Where the pairs lie.
     memory : int, optional
         Bytes that a large search may take.
+    spread : callable, optional
+        Runs tasks in other processes, which see the scratch files.
 
     Returns
     -------
@@ -97,7 +101,14 @@ def near_hashes(
     layout = layout_of(matching)
     entries = _Entries.of(prints, first, scratch)
     parts = hamming_parts(
-        entries.codes, layout, radius, turned=matching.turned, threads=threads, memory=memory, scratch=scratch
+        entries.codes,
+        layout,
+        radius,
+        turned=matching.turned,
+        threads=threads,
+        memory=memory,
+        scratch=scratch,
+        spread=spread,
     )
     found = scratch.growing(NEAR)
     for pairs in _by_owner(parts, entries.owners):

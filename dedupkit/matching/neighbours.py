@@ -16,7 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dedupkit.errors import UsageError
-from dedupkit.matching.cells import around_means, even_cells, one_after_another
+from dedupkit.matching.cells import CellFiles, around_means, even_cells, one_after_another
 from dedupkit.matching.hits import HIT, each_once, hits_of, joined, nearest_hits
 from dedupkit.matching.means import unpacked
 from dedupkit.matching.runs import Runs, pack
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dedupkit.engines import Spread
     from dedupkit.matching.cells import Cells
 
 _RECALL_QUERIES = 512
@@ -35,6 +36,7 @@ _PRODUCTS = 1 << 21  # cosines computed at a time: 8 MB
 _LISTED = 1 << 20  # places in the lists of the rows that are searched together: the more, the fewer visits to a cell
 _HELD_HITS = 1 << 22  # 50 MB; then those that no list has room for are dropped
 _FEW_PAIRS = 1 << 22  # lists may hold so many altogether, in however few rows
+_FEW_GROUPS = 4  # not worth starting processes for
 _HELD_CELLS = 256  # of a memory map, before its pages are let go of
 
 
@@ -124,9 +126,17 @@ def neighbour_pairs(
     >>> pairs.a, pairs.b, pairs.cosine
     (array([0]), array([2]), array([0.8], dtype=float32))
     """
-    limits = {"max_neighbours": max_neighbours, "hard_limit": hard_limit, "exact_below": exact_below, "seed": seed}
     with scratch_files(work) as scratch:
-        found = find_neighbours(descriptors, min_cosine, scratch, threads=threads, **limits)
+        found = find_neighbours(
+            descriptors,
+            min_cosine,
+            scratch,
+            max_neighbours=max_neighbours,
+            hard_limit=hard_limit,
+            threads=threads,
+            exact_below=exact_below,
+            seed=seed,
+        )
         hits = joined(list(found.pairs.merged()))
     a, b = (hits[end].astype(np.int64) for end in ("a", "b"))
     return NeighbourPairs(a, b, np.array(hits["cosine"]), found.capped, found.recall)
@@ -151,15 +161,19 @@ def find_neighbours(
     threads: int = 1,
     exact_below: int = 32_768,
     seed: int = 0,
+    spread: Spread | None = None,
 ) -> FoundNeighbours:
-    """The search of `neighbour_pairs`, with all that grows with the set in scratch files."""
+    """The search of `neighbour_pairs`, with all that grows with the set in scratch files.
+
+    With `spread`, which runs tasks in other processes that see those files, lists are made there.
+    """
     _check(descriptors, min_cosine, max_neighbours, hard_limit)
     with threadpool_limits(1), ThreadPoolExecutor(threads, "dedupkit") as pool:
         first = first_of_equal_rows(descriptors, scratch)
         rows = _firsts(first, scratch)
         exact = len(rows) < max(2, exact_below)
         cells = one_after_another(descriptors, rows) if exact else around_means(descriptors, rows, seed, pool, scratch)
-        search = _Search(cells, min_cosine, pool)
+        search = _Search(cells, min_cosine, pool, spread)
         pairs = Runs(scratch, HIT, each_once)
         for copies in _copies(first):
             pairs.add(copies)
@@ -229,6 +243,7 @@ class _Search:
     cells: Cells
     min_cosine: float
     pool: ThreadPoolExecutor
+    spread: Spread | None = None
 
     def all_lists(self, max_neighbours: int, hard_limit: int, pairs: Runs) -> tuple[NDArray[np.int64], int]:
         """Collect the pairs; rows whose lists are still too short, and how long lists became."""
@@ -246,22 +261,32 @@ class _Search:
         self, places: NDArray[np.int64], limit: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]]:
         """Groups of places, the number of neighbours of each, and its nearest ones (a: place in the group)."""
-        for group in blocks(len(places), max(1, _LISTED // limit)):
-            chosen = places[group]
-            queries = unpacked(self.cells.descriptors, chosen)
-            in_cell = partial(self.in_cell, queries, chosen, limit)
-            found = self.pool.map(in_cell, self.cells.visited(chosen))
-            counts, hits, held = np.zeros(len(chosen), dtype=np.int64), [], 0
-            for number, (hit, visitors, count) in enumerate(found):
-                counts[visitors] += count
-                hits.append(hit)
-                held += len(hit)
-                if held > _HELD_HITS + limit * len(chosen):
-                    hits = [nearest_hits(joined(hits), limit)]
-                    held = len(hits[0])
-                if number % _HELD_CELLS == 0:
-                    release(self.cells.descriptors)
-            yield chosen, counts, nearest_hits(joined(hits), limit)
+        groups = [places[group] for group in blocks(len(places), max(1, _LISTED // limit))]
+        files = None if self.spread is None else CellFiles.of(self.cells)
+        if self.spread is None or files is None or len(groups) < _FEW_GROUPS:
+            for chosen in groups:
+                yield chosen, *self.listed(chosen, limit)
+            return
+        task = partial(_listed, files=files, min_cosine=self.min_cosine, limit=limit)
+        for chosen, (counts, hits) in self.spread(task, groups):
+            yield chosen, counts, hits
+
+    def listed(self, chosen: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The number of neighbours of each of some places, and its nearest ones."""
+        queries = unpacked(self.cells.descriptors, chosen)
+        in_cell = partial(self.in_cell, queries, chosen, limit)
+        found = self.pool.map(in_cell, self.cells.visited(chosen))
+        counts, hits, held = np.zeros(len(chosen), dtype=np.int64), [], 0
+        for number, (hit, visitors, count) in enumerate(found):
+            counts[visitors] += count
+            hits.append(hit)
+            held += len(hit)
+            if held > _HELD_HITS + limit * len(chosen):
+                hits = [nearest_hits(joined(hits), limit)]
+                held = len(hits[0])
+            if number % _HELD_CELLS == 0:
+                release(self.cells.descriptors)
+        return counts, nearest_hits(joined(hits), limit)
 
     def in_cell(
         self, queries: NDArray[np.float32], places: NDArray[np.int64], limit: int, visit: tuple[int, NDArray[np.int64]]
@@ -297,6 +322,14 @@ class _Search:
             found.append(pack(near["a"], near["b"]))
         missing = np.setdiff1d(pack(wanted["a"], wanted["b"]), np.concatenate(found), assume_unique=False)
         return 1 - len(missing) / len(wanted) if len(wanted) else float("nan")
+
+
+def _listed(
+    chosen: NDArray[np.int64], *, files: CellFiles, min_cosine: float, limit: int
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """As `_Search.listed`, in another process."""
+    with threadpool_limits(1), ThreadPoolExecutor(1, "dedupkit") as pool:
+        return _Search(files.opened(), min_cosine, pool).listed(chosen, limit)
 
 
 def _affordable(neighbours: NDArray[np.int32], limit: int, hard_limit: int) -> int:

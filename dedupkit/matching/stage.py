@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dedupkit.engines import Spread
     from dedupkit.matching.neighbours import FoundNeighbours
     from dedupkit.matching.signatures import Fingerprints
     from dedupkit.recipe import Matching
@@ -113,6 +114,7 @@ def find_candidates(
     threads: int = 1,
     scratch: Path | None = None,
     memory: int | None = None,
+    spread: Spread | None = None,
 ) -> Iterator[FoundCandidates]:
     """Find all pairs that may be copies.
 
@@ -130,6 +132,8 @@ def find_candidates(
         24 bytes a pair.  None keeps all of that in memory.
     memory : int, optional
         Bytes that the search may take, besides about 60 a sample.  The result does not depend on it.
+    spread : callable, optional
+        Runs tasks in other processes, which see `scratch`: there the search of large sets goes.
 
     Yields
     ------
@@ -139,20 +143,25 @@ def find_candidates(
         each, not 12 million.
     """
     with gathered(tables, matching, scratch) as (prints, files):
-        yield _found(prints, matching, threads, files, memory)
+        yield _found(prints, matching, threads, files, memory, spread)
 
 
 def _found(
-    prints: Fingerprints, matching: Matching, threads: int, scratch: Scratch, memory: int | None
+    prints: Fingerprints,
+    matching: Matching,
+    threads: int,
+    scratch: Scratch,
+    memory: int | None,
+    spread: Spread | None,
 ) -> FoundCandidates:
     first = first_of_equals(prints.digests, memory=memory, scratch=scratch)
     radius = max_hamming_bits(matching, _distinct(first))
     options: Mapping[str, Any] = {"threads": threads, "scratch": scratch}
-    near = near_hashes(prints, first, matching, radius, memory=memory, **options)
+    near = near_hashes(prints, first, matching, radius, memory=memory, spread=spread, **options)
     metadata = {RADIUS_KEY: str(radius)}
     neighbours = None
     if prints.descriptors.shape[1]:
-        neighbours = _neighbours(prints, first, matching, threads, scratch)
+        neighbours = _neighbours(prints, first, matching, threads, scratch, spread)
         recall = "" if neighbours.recall is None else f"{neighbours.recall:.4f}"
         metadata |= {CAPPED_KEY: str(len(neighbours.capped)), RECALL_KEY: recall}
     return FoundCandidates(PAIRS.with_metadata(metadata), _tables(prints, first, near, neighbours))
@@ -164,7 +173,12 @@ def _distinct(first: NDArray[np.int64]) -> int:
 
 
 def _neighbours(
-    prints: Fingerprints, first: NDArray[np.int64], matching: Matching, threads: int, scratch: Scratch
+    prints: Fingerprints,
+    first: NDArray[np.int64],
+    matching: Matching,
+    threads: int,
+    scratch: Scratch,
+    spread: Spread | None,
 ) -> FoundNeighbours:
     """Pairs of near descriptors; those that are not compared are blanked out."""
     from dedupkit.matching.neighbours import find_neighbours
@@ -176,8 +190,8 @@ def _neighbours(
         rows[block.start + np.flatnonzero(~compared)] = 0
         release(rows)
     prints.release()
-    limits = {"max_neighbours": matching.max_neighbours, "threads": threads}
-    return find_neighbours(rows, matching.min_cosine, scratch, **limits)
+    most = matching.max_neighbours
+    return find_neighbours(rows, matching.min_cosine, scratch, max_neighbours=most, threads=threads, spread=spread)
 
 
 def _tables(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from dedupkit.engines.local import LocalEngine
 from dedupkit.matching.bit_sampling import expected_recall, sampled_pairs
 from dedupkit.matching.hamming import hamming_pairs, hamming_parts
 from dedupkit.matching.runs import unpack
@@ -178,3 +179,17 @@ def test_a_budget_of_memory_and_files_change_no_pair(turned: bool, tmp_path: Pat
     for name in ("a", "b", "distance", "turn"):
         np.testing.assert_array_equal(getattr(bounded, name), getattr(free, name))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("memory", [None, 1 << 20])
+def test_slices_searched_in_other_processes_give_the_same(memory: int | None, tmp_path: Path) -> None:
+    codes = random_codes(PDQ, 20_000, np.random.default_rng(13))
+    codes[10_000:12_000] = changed(codes[:2000], 10, np.random.default_rng(14))
+    straight = hamming_pairs(codes, PDQ, 20, complete_below=0)
+    assert len(straight.a) == 2000
+    with scratch_files(tmp_path) as scratch:
+        spread = LocalEngine(2).map
+        parts = hamming_parts(codes, PDQ, 20, complete_below=0, memory=memory, scratch=scratch, spread=spread)
+        found = type(straight).joined(list(parts))
+    for name in ("a", "b", "distance", "turn"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(straight, name))

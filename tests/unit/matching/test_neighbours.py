@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.matching import cells, means, neighbours
-from dedupkit.matching.neighbours import NeighbourPairs, neighbour_pairs
+from dedupkit.matching.neighbours import NeighbourPairs, find_neighbours, neighbour_pairs
+from dedupkit.scratch import scratch_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -222,3 +225,25 @@ def test_without_faiss_a_large_set_names_the_command_that_brings_it(monkeypatch:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(UsageError, match="pip install faiss-cpu"):
         neighbour_pairs(np.eye(8, dtype=np.float32), LIMIT, exact_below=0)
+
+
+def test_lists_made_in_other_processes_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "_LISTED", 4000)  # of 500 rows a task
+    rows = clustered(6000, np.random.default_rng(12)).astype(np.float16)
+    straight = neighbour_pairs(rows, LIMIT, exact_below=0, max_neighbours=8, hard_limit=64)
+    with scratch_files(tmp_path) as scratch:
+        mapped = scratch.array(rows.shape, rows.dtype)
+        mapped[:] = rows
+        given: list[int] = []
+
+        def spread(task: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+            given.append(len(items))
+            return LocalEngine(2).map(task, items)
+
+        options: Any = {"exact_below": 0, "max_neighbours": 8, "hard_limit": 64}
+        found = find_neighbours(mapped, LIMIT, scratch, spread=spread, **options)
+        hits = np.concatenate(list(found.pairs.merged()))
+    assert given
+    for name, expected in (("a", straight.a), ("b", straight.b), ("cosine", straight.cosine)):
+        np.testing.assert_array_equal(hits[name], expected)
+    assert (found.recall, found.capped.tolist()) == (straight.recall, straight.capped.tolist())
