@@ -174,6 +174,31 @@ def ray_table(result: Mapping[str, Any]) -> str:
     return f"{table(head, rows)}\n\n{about}"
 
 
+def stages_table(result: Mapping[str, Any]) -> str:
+    """Images a second of every stage, by preset and cores."""
+    runs = result["runs"]
+    names = list(dict.fromkeys(each["stage"] for run in reversed(runs) for each in run["stages"]))
+    taken = [{each["stage"]: each["wall_s"] for each in run["stages"]} for run in runs]
+    rows = [
+        (
+            name,
+            *(
+                f"{run['images'] / max(times[name], 1e-3):,.0f}" if name in times else ""
+                for run, times in zip(runs, taken, strict=True)
+            ),
+        )
+        for name in names
+    ]
+    whole = ("the whole process", *(f"{run['images'] / run['wall_s']:,.0f}" for run in runs))
+    head = ("images/s", *(f"{run['preset']}, {run['cores']} core{'s' * (run['cores'] > 1)}" for run in runs))
+    load = result["load"]
+    about = (
+        f"{runs[0]['images']:,} images, the quickest of {result['rounds']}. Load of the machine, one minute's average: "
+        f"{load['before']:.1f} before, {load['after']:.1f} after; above two, others were at work too. {footing(result)}."
+    )
+    return f"{table(head, [*rows, whole])}\n\n{about}"
+
+
 TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "speed": ("speed.json", speed_table),
     "families": ("speed.json", families_table),
@@ -193,6 +218,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "cifar10_10k": ("cifar10_10k.json", cifar10_table),
     "scale": ("scale.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
+    "stages": ("stages.json", stages_table),
     "ray_overhead": ("ray_overhead.json", ray_table),
 }
 

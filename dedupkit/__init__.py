@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from dedupkit.cleaning import Result, clean
     from dedupkit.errors import DedupkitError, RunError, UsageError
     from dedupkit.found import Found, find_duplicates
+    from dedupkit.planning.machines import Machine
+    from dedupkit.planning.result import Plan
+    from dedupkit.planning.run import plan
     from dedupkit.recipe import Recipe
     from dedupkit.removing import Removed, remove
     from dedupkit.sample import Action, Reason, Sample
@@ -26,6 +29,8 @@ _PUBLIC = {
     "Calibration": "dedupkit.calibration.result",
     "DedupkitError": "dedupkit.errors",
     "Found": "dedupkit.found",
+    "Machine": "dedupkit.planning.machines",
+    "Plan": "dedupkit.planning.result",
     "Reason": "dedupkit.sample",
     "Recipe": "dedupkit.recipe",
     "Removed": "dedupkit.removing",
@@ -36,6 +41,7 @@ _PUBLIC = {
     "calibrate": "dedupkit.calibration.run",
     "clean": "dedupkit.cleaning",
     "find_duplicates": "dedupkit.found",
+    "plan": "dedupkit.planning.run",
     "remove": "dedupkit.removing",
 }
 
@@ -44,6 +50,8 @@ __all__ = [
     "Calibration",
     "DedupkitError",
     "Found",
+    "Machine",
+    "Plan",
     "Reason",
     "Recipe",
     "Removed",
@@ -55,6 +63,7 @@ __all__ = [
     "calibrate",
     "clean",
     "find_duplicates",
+    "plan",
     "remove",
 ]
 
