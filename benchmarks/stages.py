@@ -41,7 +41,7 @@ class Stopwatch:
     def stages(self) -> list[dict[str, Any]]:
         """Seconds of each, by the clock and of the processors."""
         found, before = [], self.last["start"]
-        for name, now in [*self.last.items()][1:] + [("report", (time.perf_counter(), time.process_time()))]:
+        for name, now in [*[*self.last.items()][1:], ("report", (time.perf_counter(), time.process_time()))]:
             found.append({"stage": name, "wall_s": round(now[0] - before[0], 3), "cpu_s": round(now[1] - before[1], 3)})
             before = now
         return found

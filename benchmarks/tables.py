@@ -194,7 +194,8 @@ def stages_table(result: Mapping[str, Any]) -> str:
     load = result["load"]
     about = (
         f"{runs[0]['images']:,} images, the quickest of {result['rounds']}. Load of the machine, one minute's average: "
-        f"{load['before']:.1f} before, {load['after']:.1f} after; above two, others were at work too. {footing(result)}."
+        f"{load['before']:.1f} before, {load['after']:.1f} after; above two, others were at work too. "
+        f"{footing(result)}."
     )
     return f"{table(head, [*rows, whole])}\n\n{about}"
 

@@ -69,7 +69,8 @@ class Extrapolation:
         if not self.recipe.descriptor or self.recipe.matching.verify == "none":
             return laws.NO_NEIGHBOURS
         most = self.recipe.matching.max_neighbours
-        return laws.neighbourhood(self.measured.near_pairs, self.measured.samples, self.samples, most)
+        sample = self.measured
+        return laws.neighbourhood(sample.near_pairs, sample.verified_pairs, sample.samples, self.samples, most)
 
     @property
     def candidates(self) -> Estimate:

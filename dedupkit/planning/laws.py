@@ -69,6 +69,7 @@ SCRATCH_A_SEEN_PICTURE = 512
 VIEW = 30_000
 SCRATCH_A_VERIFIED_PAIR = 72
 
+_ENOUGH_PAIRS = 20  # for the share of them that was asked about to count
 THREADS_A_SHARD = 4  # of one process, as `dedupkit.engines.local`; a shard is never split between processes
 MOST_REFUSALS = 5  # as `dedupkit.matching.proof`: a group that was refused so often is asked about no more
 GEOMETRY_S = 0.001  # a pair, where the sample had none to measure (docs/architecture.md)
@@ -165,13 +166,13 @@ class Neighbourhood:
 NO_NEIGHBOURS = Neighbourhood(NOTHING, NOTHING, NOTHING)
 
 
-def neighbourhood(pairs: int, sample: int, samples: Estimate, max_neighbours: int) -> Neighbourhood:
+def neighbourhood(pairs: int, asked: int, sample: int, samples: Estimate, max_neighbours: int) -> Neighbourhood:
     """What near pairs of a sample say about the whole set.
 
     Parameters
     ----------
-    pairs : int
-        Near pairs in the sample.
+    pairs, asked : int
+        Near pairs in the sample, and how many of them geometry was asked about.
     sample, samples : int, Estimate
         How many samples it, and the set, has.
     max_neighbours : int
@@ -181,7 +182,9 @@ def neighbourhood(pairs: int, sample: int, samples: Estimate, max_neighbours: in
     -----
     Any two are near with the same chance, so neighbours grow with the set until lists are full; a sample without any
     has a share of exp(-neighbours).  The interval is that of a Poisson count (two deviations; three where none was
-    seen).  Copies stand together in shards more rarely than by this chance, or more often: only a run tells.
+    seen).  Of its neighbours' pairs geometry is asked about half, each having two ends, but no more than refusals
+    allow; by how much less that was in the sample, because a group of copies asks as one, it is taken to be less in
+    the set.  Copies stand together in shards more rarely than by this chance, or more often: only a run tells.
     """
     spread = 2 * math.sqrt(pairs)
     counted = Estimate(pairs, max(0.0, pairs - spread), max(3.0, pairs + spread))
@@ -189,4 +192,11 @@ def neighbourhood(pairs: int, sample: int, samples: Estimate, max_neighbours: in
     grown = counted * (2 / max(1, sample)) * times
     near = each_end(grown, lambda count: min(count, float(max_neighbours)))
     in_doubt = each_end(near, lambda count: 1 - math.exp(-count))
-    return Neighbourhood(near, in_doubt, each_end(near, lambda count: min(count / 2, float(MOST_REFUSALS))))
+    share = asked / (sample * _asked(2 * pairs / sample)) if pairs >= _ENOUGH_PAIRS else 1.0
+    likely, least = share * _asked(near.value), min(asked / max(1, sample), share * _asked(near.low))
+    return Neighbourhood(near, in_doubt, Estimate(likely, least, max(likely, min(near.high / 2, MOST_REFUSALS))))
+
+
+def _asked(near: float) -> float:
+    """Pairs that geometry is asked about, a sample with so many neighbours and no copies: a refusal counts for two."""
+    return min(near, MOST_REFUSALS) / 2

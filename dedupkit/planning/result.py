@@ -116,7 +116,7 @@ class Plan:
         """A table by stage, totals, warnings, and what is not known, to print."""
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=120, highlight=False)
+        console = Console(file=io.StringIO(), width=130, highlight=False)
         console.print(self._head())
         console.print(self._table())
         for line in self._totals():
@@ -139,15 +139,17 @@ class Plan:
     def _table(self) -> Any:
         from rich.table import Column, Table
 
-        right = [Column(name, justify="right") for name in ("processor time", "time", "stored", "meanwhile")]
+        right = [
+            Column(name, justify="right", no_wrap=True) for name in ("processor time", "time", "stored", "meanwhile")
+        ]
         table = Table("stage", *right, "where", "extrapolated")
         for stage in self.stages:
             table.add_row(
                 stage.name + (" *" if stage is self.limit else ""),
-                interval_text(stage.cpu_s, time_text),
-                interval_text(stage.wall_s, time_text),
-                interval_text(stage.stored, bytes_text),
-                interval_text(stage.temporary, bytes_text),
+                interval_text(stage.cpu_s, time_text, "\n"),
+                interval_text(stage.wall_s, time_text, "\n"),
+                interval_text(stage.stored, bytes_text, "\n"),
+                interval_text(stage.temporary, bytes_text, "\n"),
                 stage.where,
                 stage.law,
             )

@@ -52,13 +52,13 @@ def count_text(count: float) -> str:
     return f"{count / unit:,.3g}{name}" if name else f"{count:,.0f}"
 
 
-def interval_text(estimate: Estimate, said: Callable[[float], str]) -> str:
-    """Value and interval, which is left out where it says nothing more."""
+def interval_text(estimate: Estimate, said: Callable[[float], str], between: str = " ") -> str:
+    """Value and interval, which is left out where it says nothing more; a space or a new line stands between."""
     low, value, high = (said(each) for each in (estimate.low, estimate.value, estimate.high))
     if low == high:
         return value
     unit = high.rpartition(" ")[2]
-    return f"{value} ({low.removesuffix(f' {unit}')} to {high})"
+    return f"{value}{between}({low.removesuffix(f' {unit}')} to {high})"
 
 
 def _short(number: float) -> str:
