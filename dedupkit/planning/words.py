@@ -19,7 +19,7 @@ def time_text(seconds: float) -> str:
     Examples
     --------
     >>> time_text(90), time_text(7200), time_text(0.3)
-    ('90 s', '120 min', '0.3 s')
+    ('90 s', '2 h', '0.3 s')
     """
     unit, name = next((each for each in _TIMES if seconds >= 2 * each[0]), _TIMES[-1])
     return f"{_short(seconds / unit)} {name}"

@@ -133,7 +133,7 @@ def test_memory_that_a_limit_would_make_do_names_the_limit(tars: Path) -> None:
 
 
 def test_the_table_names_the_stage_that_limits(tars: Path) -> None:
-    run = command("plan", str(tars), "--samples", "32", "--preset", "fast")
+    run = command("plan", str(tars), "--samples", "32", "--preset", "fast", "--rows", "1000000")
     assert run.returncode == 0
     assert "fingerprints *" in run.stdout
     assert "the stage that limits: fingerprints" in run.stdout
