@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from measure import RESULTS, environment, measure
-from tables import stages_table
+from scale_tables import stages_table
 
 if TYPE_CHECKING:
     from dedupkit.parts import Progress

@@ -16,25 +16,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markdown_tables import footing, table
+from scale_tables import scale_model_table, stages_table
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def footing(result: Mapping[str, Any]) -> str:
-    """Where and with what it was measured."""
-    where = result["environment"]
-    return (
-        f"{where['cpu']}, {where['cores']} cores, Python {where['python']}, commit {where['commit']}, {where['date']}"
-    )
 
 
 def speed_table(result: Mapping[str, Any]) -> str:
@@ -174,32 +163,6 @@ def ray_table(result: Mapping[str, Any]) -> str:
     return f"{table(head, rows)}\n\n{about}"
 
 
-def stages_table(result: Mapping[str, Any]) -> str:
-    """Images a second of every stage, by preset and cores."""
-    runs = result["runs"]
-    names = list(dict.fromkeys(each["stage"] for run in reversed(runs) for each in run["stages"]))
-    taken = [{each["stage"]: each["wall_s"] for each in run["stages"]} for run in runs]
-    rows = [
-        (
-            name,
-            *(
-                f"{run['images'] / max(times[name], 1e-3):,.0f}" if name in times else ""
-                for run, times in zip(runs, taken, strict=True)
-            ),
-        )
-        for name in names
-    ]
-    whole = ("the whole process", *(f"{run['images'] / run['wall_s']:,.0f}" for run in runs))
-    head = ("images/s", *(f"{run['preset']}, {run['cores']} core{'s' * (run['cores'] > 1)}" for run in runs))
-    load = result["load"]
-    about = (
-        f"{runs[0]['images']:,} images, the quickest of {result['rounds']}. Load of the machine, one minute's average: "
-        f"{load['before']:.1f} before, {load['after']:.1f} after; above two, others were at work too. "
-        f"{footing(result)}."
-    )
-    return f"{table(head, [*rows, whole])}\n\n{about}"
-
-
 TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "speed": ("speed.json", speed_table),
     "families": ("speed.json", families_table),
@@ -220,6 +183,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "scale": ("scale.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
     "stages": ("stages.json", stages_table),
+    "scale_model": ("scale_model.json", scale_model_table),
     "ray_overhead": ("ray_overhead.json", ray_table),
 }
 

@@ -20,7 +20,10 @@ def plan(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")] = None,
     samples: Annotated[int, typer.Option(help="How many samples to clean to find out.")] = 500,
-    rows: Annotated[int | None, typer.Option(help="Samples of the set; counted or estimated if left out.")] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(help="Samples of the set; counted if left out, more than counted if SOURCE is a part of it."),
+    ] = None,
     machine: Annotated[
         str | None,
         typer.Option(

@@ -32,10 +32,13 @@ class Count:
         How many.
     by : str
         How that is known, in words.
+    times_source : float
+        How many times the source the set is: more than 1 where the source is a part of it.
     """
 
     samples: Estimate
     by: str
+    times_source: float = 1.0
 
 
 def count_samples(sampled: SampledSource, rows: int | None = None) -> Count:
@@ -46,15 +49,24 @@ def count_samples(sampled: SampledSource, rows: int | None = None) -> Count:
     sampled : SampledSource
         The sample.
     rows : int, optional
-        What the caller knows; nothing is counted then.
+        Samples of the set, where the caller knows; if they are more than the source's, the source is a part of it.
 
     Raises
     ------
     UsageError
         The source tells neither how many samples it has nor how large its shards are.
     """
+    counted = _counted(sampled)
     if rows is not None:
-        return Count(Estimate.exact(rows), "given")
+        times = 1.0 if counted is None else max(1.0, rows / counted.samples.value)
+        return Count(Estimate.exact(rows), "given", times)
+    if counted is None:
+        raise UsageError("the source does not tell how many samples it has; give --rows, rows= in Python")
+    return counted
+
+
+def _counted(sampled: SampledSource) -> Count | None:
+    """The samples of the source; None where it tells neither their number nor its size."""
     source, shards = sampled.source, sampled.source.shards()
     if isinstance(source, FolderSource):
         return Count(Estimate.exact(sum(len(shard.location) for shard in shards)), "files listed")
@@ -93,10 +105,10 @@ def _rows(file: File) -> int:
         return 1  # the sample that a run makes of a damaged shard
 
 
-def _by_bytes(sampled: SampledSource, shards: Sequence[Shard]) -> Count:
+def _by_bytes(sampled: SampledSource, shards: Sequence[Shard]) -> Count | None:
     size = sum(shard.byte_size for shard in shards)
     if not size:
-        raise UsageError("the source does not tell how many samples it has; give --rows, rows= in Python")
+        return None
     taken = [each.file_bytes or each.image_bytes + each.caption_bytes for each in sampled.drawn]
     per_byte = ratio([each.samples for each in sampled.drawn], taken)
     return Count(per_byte * size, f"by bytes of {len(taken)} shards of {len(shards)}")

@@ -57,7 +57,8 @@ def plan(
     samples : int
         How many to clean; fewer if there are no more.
     rows : int, optional
-        Samples of the set; counted or estimated if left out.
+        Samples of the set; counted or estimated if left out.  More than the source holds say that it is a part of the
+        set, which has as many more shards.
     machine : Machine or str, optional
         What it would run on: a text such as ``cores=64,memory=256GiB,disk=2TB,price=3.2`` with the price of an hour;
         this machine if left out.
@@ -107,7 +108,7 @@ def plan(
         measured=measured,
         recipe=chosen,
         samples=count.samples,
-        shards=len(opened.shards()),
+        shards=round(len(opened.shards()) * count.times_source),
         machine=where,
         machines=machines,
     )
@@ -168,7 +169,7 @@ def _plan(of: Extrapolation, sampled: SampledSource, count: Count) -> Plan:
 def _source_bytes(sampled: SampledSource, count: Count) -> Estimate:
     stated = sum(shard.byte_size for shard in sampled.source.shards())
     if stated:
-        return Estimate.exact(stated)
+        return Estimate.exact(stated * count.times_source)
     drawn = sampled.drawn
     return count.samples * ratio(
         [each.image_bytes + each.caption_bytes for each in drawn], [each.samples for each in drawn]

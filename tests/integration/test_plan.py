@@ -123,7 +123,15 @@ def test_a_larger_set_on_other_machines(tars: Path) -> None:
     said = " ".join(plan.warnings)
     assert "whatever --memory says" in said
     assert "free disk" in said
-    assert "6 shards keep no more than 24 of 64 cores busy" in said
+    assert plan.shards == pytest.approx(6 * 100_000_000 / 240, rel=0.1)
+    assert plan.source_bytes.value == pytest.approx(
+        sum(tar.stat().st_size for tar in tars.iterdir()) * 1e8 / 240, rel=0.1
+    )
+
+
+def test_more_cores_than_shards_keep_busy_are_told(tars: Path) -> None:
+    plan = dedupkit.plan(tars, recipe=Recipe(preset="fast"), samples=24, machine="cores=16", machines=4)
+    assert any("6 shards keep no more than 24 of 64 cores busy" in warning for warning in plan.warnings)
 
 
 def test_memory_that_a_limit_would_make_do_names_the_limit(tars: Path) -> None:

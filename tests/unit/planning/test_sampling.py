@@ -116,3 +116,9 @@ def test_a_stream_of_unknown_length_asks_for_its_rows() -> None:
     with pytest.raises(UsageError, match="--rows"):
         count_samples(sampled)
     assert count_samples(sampled, 12345).samples.value == 12345
+
+
+def test_more_rows_than_there_are_make_the_source_a_part_of_the_set(tars: Path) -> None:
+    sampled = draw(open_source(f"{tars}/0000[0-3].tar"), 1000, silent)
+    assert count_samples(sampled, 1200).times_source == 10
+    assert count_samples(sampled, 100).times_source == 1
