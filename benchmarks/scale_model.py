@@ -31,9 +31,9 @@ def ends(estimate: Estimate, unit: float = 1.0) -> list[float]:
     return [float(f"{each / unit:.3g}") for each in (estimate.value, estimate.low, estimate.high)]
 
 
-def of_size(source: str, samples: int, rows: int) -> dict[str, Any]:
+def of_size(measured: dedupkit.Plan, rows: int) -> dict[str, Any]:
     """One plan, as far as the table tells of it."""
-    plan = dedupkit.plan(source, samples=samples, rows=rows, machine=MACHINE, machines=MACHINES)
+    plan = measured.again(rows=rows)
     return {
         "samples": rows,
         "limit": plan.limit.name,
@@ -61,14 +61,15 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=RESULTS / "scale_model.json")
     arguments = parser.parse_args()
+    measured = dedupkit.plan(arguments.source, samples=arguments.samples, machine=MACHINE, machines=MACHINES)
     result = {
         "question": "What would LAION-400M, LAION-2B and all of LAION-5B take?",
         "environment": environment(("numpy", "onnxruntime", "faiss-cpu", "pyarrow")),
         "load": round(os.getloadavg()[0], 1),
-        "samples": arguments.samples,
+        "samples": measured.samples_read,
         "machine": MACHINE,
         "machines": MACHINES,
-        "sizes": {name: of_size(arguments.source, arguments.samples, rows) for name, rows in SIZES.items()},
+        "sizes": {name: of_size(measured, rows) for name, rows in SIZES.items()},
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")

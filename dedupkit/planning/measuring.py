@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _A_PAIR = 60.0  # bytes in the table of pairs, where there are too few to weigh
 _OF_SAMPLES = ("fingerprints", CLEANED_STAGE, "decisions", SETTLED_STAGE)
-_WARM_UP = 8  # samples
+_WARM_UP = 64  # samples, so that what captions and formats need once is there
 _ENOUGH_PAIRS = 50  # for their time, and not that of the step, to count
 
 
@@ -104,12 +104,20 @@ def measure(sampled: SampledSource, recipe: Recipe, folder: Folder, observe: Obs
     warm_up = MeteredEngine()
     with warm_up.timed("start"), _quiet():
         _run(sampled.beginning(_WARM_UP), recipe, folder.below("start"), warm_up, silent)
-    start_s = warm_up.steps["start"] + sum(part.cpu_s for parts in warm_up.parts.values() for part in parts)
     folder.remove("start")
     meter = MeteredEngine()
     with _quiet():
         journey = _run(sampled, recipe, folder.below("sample"), meter, observe)
-    return _measured(journey, folder.below("sample"), meter, start_s)
+    return _measured(journey, folder.below("sample"), meter, _once_s(warm_up, meter))
+
+
+def _once_s(first: MeteredEngine, second: MeteredEngine) -> float:
+    """What the first run took beyond what as many samples took in the second."""
+    taken = first.steps["start"]
+    for stage, parts in first.parts.items():
+        each = ratio([part.cpu_s for part in second.parts[stage]], [part.rows for part in second.parts[stage]]).value
+        taken += sum(part.cpu_s - each * part.rows for part in parts)
+    return max(0.0, taken)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.planning.words import bytes_text, count_text, interval_text, time_text
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dedupkit.planning.counting import Count
     from dedupkit.planning.estimate import Estimate
     from dedupkit.planning.machines import Machine
+    from dedupkit.planning.whole import Basis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,8 @@ class Plan:
         What does not suffice, each with the remedy.
     unknown : tuple of str
         What a sample cannot tell.
+    basis : Basis
+        What `again` makes other plans of.
     """
 
     count: Count
@@ -102,6 +105,33 @@ class Plan:
     cost: Estimate | None
     warnings: tuple[str, ...]
     unknown: tuple[str, ...]
+    basis: Basis = field(repr=False, compare=False)
+
+    def again(
+        self, *, rows: int | None = None, machine: Machine | str | None = None, machines: int | None = None
+    ) -> Plan:
+        """The plan for another size or other machines, out of the same measurements.
+
+        Parameters
+        ----------
+        rows : int, optional
+            Samples of the set; as it was counted if left out.
+        machine : Machine or str, optional
+            What it would run on; as before if left out.
+        machines : int, optional
+            How many; as before if left out.
+
+        Raises
+        ------
+        UsageError
+            Of an argument that cannot be.
+        """
+        from dedupkit.planning.machines import Machine
+        from dedupkit.planning.whole import check_size, whole
+
+        check_size(rows, machines)
+        where = Machine.of(machine) if isinstance(machine, str) else machine or self.machine
+        return whole(self.basis, rows, where, machines or self.machines)
 
     @property
     def limit(self) -> StagePlan:
@@ -110,7 +140,10 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """All numbers: estimates as value, low and high; seconds, bytes."""
-        return asdict(self) | {"limit": self.limit.name}
+        shown = replace(self, basis=None)  # type: ignore[arg-type]
+        numbers = asdict(shown) | {"limit": self.limit.name}
+        del numbers["basis"]
+        return numbers
 
     def text(self) -> str:
         """A table by stage, totals, warnings, and what is not known, to print."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +9,11 @@ from dedupkit.errors import UsageError
 from dedupkit.matching.radius import max_hamming_bits
 from dedupkit.options import resolve_recipe
 from dedupkit.parts import silent
-from dedupkit.planning import laws
 from dedupkit.planning.counting import count_samples
-from dedupkit.planning.estimate import Estimate, each_end, larger, ratio, total
-from dedupkit.planning.extrapolating import Extrapolation, most_on_disk
 from dedupkit.planning.machines import Machine
 from dedupkit.planning.measuring import measure
-from dedupkit.planning.result import Plan
 from dedupkit.planning.sampling import draw
-from dedupkit.planning.verdict import unknown, warnings_of
+from dedupkit.planning.whole import Basis, check_size, whole
 from dedupkit.recipe import Canaries
 from dedupkit.sources import open_source
 from dedupkit.sources.lists import ListSource
@@ -28,8 +23,7 @@ if TYPE_CHECKING:
     import os
 
     from dedupkit.parts import Observer
-    from dedupkit.planning.counting import Count
-    from dedupkit.planning.sampling import SampledSource
+    from dedupkit.planning.result import Plan
     from dedupkit.recipe import Recipe
 
 SAMPLES = 500
@@ -91,7 +85,9 @@ def plan(
     (64, 16)
     """
     chosen = _without_canaries(resolve_recipe(recipe))
-    _check(samples, rows, machines)
+    if samples < 1:
+        raise UsageError(f"samples must be 1 or more, got {samples}; some hundred give narrow intervals")
+    check_size(rows, machines)
     where = machine if isinstance(machine, Machine) else Machine.of(machine or "")
     opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes)
     if isinstance(opened, ListSource):
@@ -100,29 +96,11 @@ def plan(
     sampled = draw(opened, samples, observe)
     if not sum(each.samples for each in sampled.drawn):
         raise UsageError("the source holds no samples; name a source with images")
-    count = count_samples(sampled, rows)
+    count = count_samples(sampled, rows)  # before anything is cleaned: it may end here
     fitting = _for_a_set_of(chosen, round(count.samples.value))
     with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
         measured = measure(sampled, fitting, Folder(scratch, durable=False), observe)
-    extrapolation = Extrapolation(
-        measured=measured,
-        recipe=chosen,
-        samples=count.samples,
-        shards=round(len(opened.shards()) * count.times_source),
-        machine=where,
-        machines=machines,
-    )
-    return _plan(extrapolation, sampled, count)
-
-
-def _check(samples: int, rows: int | None, machines: int) -> None:
-    for name, value, remedy in (
-        ("samples", samples, "some hundred give narrow intervals"),
-        ("machines", machines, "1 is this one or one like it"),
-        ("rows", 1 if rows is None else rows, "leave it out to have them counted"),
-    ):
-        if value < 1:
-            raise UsageError(f"{name} must be 1 or more, got {value}; {remedy}")
+    return whole(Basis(measured, sampled, chosen), rows, where, machines)
 
 
 def _without_canaries(recipe: Recipe) -> Recipe:
@@ -133,70 +111,3 @@ def _for_a_set_of(recipe: Recipe, samples: int) -> Recipe:
     """The recipe for a sample: its radius is that of the whole set."""
     radius = max_hamming_bits(recipe.matching, samples)
     return recipe.model_copy(update={"matching": recipe.matching.model_copy(update={"max_hamming_bits": radius})})
-
-
-def _plan(of: Extrapolation, sampled: SampledSource, count: Count) -> Plan:
-    stages, source_bytes = of.stages(), _source_bytes(sampled, count)
-    wall_s = total([stage.wall_s for stage in stages])
-    price = of.machine.price_per_hour
-    memory, disk = _memory(of), most_on_disk(stages)
-    stored = total([stage.stored for stage in stages])
-    is_remote = _is_remote(sampled)
-    warnings = warnings_of(of, stages, memory=memory, least=_least_memory(of), disk=disk)
-    return Plan(
-        count=count,
-        shards=of.shards,
-        shards_read=len(sampled.drawn),
-        samples_read=of.measured.samples,
-        source_bytes=source_bytes,
-        read_bytes_per_s=_rate(sampled),
-        is_remote=is_remote,
-        machine=of.machine,
-        machines=of.machines,
-        stages=stages,
-        wall_s=wall_s,
-        memory=memory,
-        least_memory=_least_memory(of),
-        disk=disk,
-        stored=stored,
-        network=source_bytes * 2 + source_bytes * of.near.in_doubt + stored,
-        cost=None if price is None else wall_s * (price * of.machines / 3600),
-        warnings=warnings,
-        unknown=unknown(of, is_remote=is_remote),
-    )
-
-
-def _source_bytes(sampled: SampledSource, count: Count) -> Estimate:
-    stated = sum(shard.byte_size for shard in sampled.source.shards())
-    if stated:
-        return Estimate.exact(stated * count.times_source)
-    drawn = sampled.drawn
-    return count.samples * ratio(
-        [each.image_bytes + each.caption_bytes for each in drawn], [each.samples for each in drawn]
-    )
-
-
-def _rate(sampled: SampledSource) -> float:
-    seconds = sum(each.seconds for each in sampled.drawn)
-    return sum(each.image_bytes + each.caption_bytes for each in sampled.drawn) / max(seconds, 1e-9)
-
-
-def _is_remote(sampled: SampledSource) -> bool:
-    source = sampled.source
-    filesystem = getattr(sampled.drawn[0].shard.location, "filesystem", getattr(source, "filesystem", None))
-    return filesystem is not None
-
-
-def _memory(of: Extrapolation) -> Estimate:
-    """Bytes of the driver without a limit: its processes, and the largest search."""
-    processes = max(1, of.machine.cores // laws.THREADS_A_SHARD)
-    hashes = of.samples * of.measured.hashes
-    searches = [each_end(hashes, lambda rows: laws.search_memory(laws.HASHES, rows))]
-    if of.measured.dimensions:
-        searches.append(each_end(of.samples, lambda rows: laws.search_memory(laws.DESCRIPTORS, rows)))
-    by_shard = larger(Estimate.exact(float(processes * of.measured.peak_memory)), _least_memory(of))
-    return functools.reduce(larger, searches, by_shard)
-
-
-def _least_memory(of: Extrapolation) -> Estimate:
-    return each_end(of.samples, laws.least_memory)

@@ -82,9 +82,9 @@ class SampledSource:
         return islice(self.source.read(shard), count)
 
     def beginning(self, samples: int) -> SampledSource:
-        """No more than the first few samples of the first shard."""
-        first = self.drawn[0]
-        return replace(self, drawn=(replace(first, samples=min(samples, first.samples)),))
+        """About so many samples, a few of every shard."""
+        few = -(-samples // len(self.drawn))
+        return replace(self, drawn=tuple(replace(each, samples=min(few, each.samples)) for each in self.drawn))
 
 
 def draw(source: Source, samples: int, observe: Observer) -> SampledSource:
