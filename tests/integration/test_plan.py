@@ -171,3 +171,15 @@ def test_an_empty_source_and_a_list_are_refused(tmp_path: Path) -> None:
         dedupkit.plan(tmp_path / "list.parquet", recipe=options)
     with pytest.raises(UsageError, match="holds no samples"):
         dedupkit.plan([])
+
+
+def test_a_plan_asked_again_measures_nothing_again(tars: Path) -> None:
+    plan = dedupkit.plan(tars, recipe=Recipe(preset="fast"), samples=24, machine="cores=4,memory=8GiB,disk=1TB")
+    double = plan.again(machine="cores=8,memory=8GiB,disk=1TB,price=1", machines=2)
+    assert double.basis is plan.basis
+    by_shard = [next(each for each in one.stages if each.name == "fingerprints") for one in (plan, double)]
+    assert by_shard[1].cpu_s == by_shard[0].cpu_s
+    assert by_shard[1].wall_s.value == pytest.approx(by_shard[0].wall_s.value / 4)
+    assert plan.again(rows=1_000_000).count.samples.value == 1_000_000
+    with pytest.raises(UsageError, match="machines must be 1 or more, got 0"):
+        plan.again(machines=0)
