@@ -74,7 +74,7 @@ def labelled(match: re.Match[str]) -> str:
     """A box with as much of its name as it has room for, which py-spy leaves to its script."""
     name = html.unescape(match["name"])
     room = int(float(match["width"]) / 100 * _WIDTH_PX / _LETTER_PX)
-    module, _, function = name.rpartition(":")
+    module, _, function = name.partition(" (")[0].rpartition(":")
     ways = (name, f"{module.rpartition('.')[2]}:{function}", function, f"{function[: room - 1]}…" if room > 2 else "")
     text = next((way for way in ways if len(way) <= room), "")
     return f"{match['box']}{html.escape(text, quote=False)}</text>"

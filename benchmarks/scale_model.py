@@ -2,8 +2,8 @@
 
     python benchmarks/scale_model.py SOURCE [--samples 1000]
 
-`dedupkit.plan` cleans a sample of SOURCE and extrapolates it to three sizes, in shards of 10,000 samples, on 16
-machines of 64 cores.  What each stage is extrapolated by stands in dedupkit/planning/laws.py.
+`dedupkit.plan` cleans a sample of SOURCE and extrapolates it to three sizes, in shards as large as those of
+SOURCE, on 16 machines of 64 cores.  What each stage is extrapolated by stands in dedupkit/planning/laws.py.
 """
 
 from __future__ import annotations
