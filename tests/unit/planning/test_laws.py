@@ -74,8 +74,9 @@ def test_proportional_times_are_extrapolated_proportionally(rows: int, seconds: 
     assert found.high == pytest.approx(seconds * 1.5)
 
 
-def test_ten_million_descriptors_grow_by_the_power_of_the_last_step() -> None:
-    found = laws.search_cpu_s(laws.DESCRIPTORS, Estimate.exact(10_000_000))
+def test_beyond_what_was_measured_time_grows_by_the_power_of_the_last_step() -> None:
+    points = (Search(100_000, 8.79, 16.3, 305.7), Search(1_000_000, 158.9, 253.78, 690.1))
+    found = laws.search_cpu_s(points, Estimate.exact(10_000_000))
     assert found.value == pytest.approx(253.78 * 253.78 / 16.3)  # another factor of ten, the same growth
 
 
