@@ -16,25 +16,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markdown_tables import footing, table
+from scale_tables import scale_model_table, stages_table
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def footing(result: Mapping[str, Any]) -> str:
-    """Where and with what it was measured."""
-    where = result["environment"]
-    return (
-        f"{where['cpu']}, {where['cores']} cores, Python {where['python']}, commit {where['commit']}, {where['date']}"
-    )
 
 
 def speed_table(result: Mapping[str, Any]) -> str:
@@ -231,6 +220,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "cifar10_10k": ("cifar10_10k.json", cifar10_table),
     "scale": ("scale.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
+    "stages": ("stages.json", stages_table),
+    "scale_model": ("scale_model.json", scale_model_table),
     "ray_overhead": ("ray_overhead.json", ray_table),
 }
 

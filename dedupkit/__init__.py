@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dedupkit.index.adding import Added
     from dedupkit.index.asking import Twin
     from dedupkit.index.kept import Index
+    from dedupkit.planning.machines import Machine
+    from dedupkit.planning.result import Plan
+    from dedupkit.planning.run import plan
     from dedupkit.recipe import Recipe
     from dedupkit.removing import Removed, remove
     from dedupkit.sample import Action, Reason, Sample
@@ -31,6 +34,8 @@ _PUBLIC = {
     "DedupkitError": "dedupkit.errors",
     "Found": "dedupkit.found",
     "Index": "dedupkit.index.kept",
+    "Machine": "dedupkit.planning.machines",
+    "Plan": "dedupkit.planning.result",
     "Reason": "dedupkit.sample",
     "Recipe": "dedupkit.recipe",
     "Removed": "dedupkit.removing",
@@ -42,6 +47,7 @@ _PUBLIC = {
     "calibrate": "dedupkit.calibration.run",
     "clean": "dedupkit.cleaning",
     "find_duplicates": "dedupkit.found",
+    "plan": "dedupkit.planning.run",
     "remove": "dedupkit.removing",
 }
 
@@ -52,6 +58,8 @@ __all__ = [
     "DedupkitError",
     "Found",
     "Index",
+    "Machine",
+    "Plan",
     "Reason",
     "Recipe",
     "Removed",
@@ -64,6 +72,7 @@ __all__ = [
     "calibrate",
     "clean",
     "find_duplicates",
+    "plan",
     "remove",
 ]
 

@@ -21,6 +21,7 @@ from dedupkit.canaries.commands import app as canaries_commands
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError, public
 from dedupkit.index.commands import app as index_commands
+from dedupkit.planning.commands import plan
 from dedupkit.recipe_cli import recipe_app
 from dedupkit.stores import is_remote
 from dedupkit.terminal import printable
@@ -44,6 +45,7 @@ app.add_typer(recipe_app)
 app.add_typer(canaries_commands)
 app.add_typer(index_commands)
 app.command()(audit)
+app.command()(plan)
 
 _Source = Annotated[
     str,
@@ -132,7 +134,7 @@ def clean(
 
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
     with shown_progress() as progress, where as workforce:
-        chosen = _recipe(
+        chosen = recipe_of(
             recipe,
             {
                 "preset": preset,
@@ -219,7 +221,7 @@ def find(
 
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
     with shown_progress() as progress, where as workforce:
-        chosen = _recipe(
+        chosen = recipe_of(
             recipe,
             {
                 "preset": preset,
@@ -234,7 +236,7 @@ def find(
             },
         )
         if json_file not in (None, "-"):
-            _check_writable(Path(str(json_file)))
+            check_writable(Path(str(json_file)))
         found = find_duplicates(source, recipe=chosen, engine=workforce, progress=progress)
     if json_file == "-":
         _print_json(found.to_json())
@@ -283,9 +285,9 @@ def calibrate(
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
     with shown_progress() as progress, where as workforce:
         columns = {"image_column": image_column, "key_column": key_column}
-        chosen = _recipe(recipe, {"preset": preset, "source": columns})
+        chosen = recipe_of(recipe, {"preset": preset, "source": columns})
         if json_file not in (None, "-"):
-            _check_writable(Path(str(json_file)))
+            check_writable(Path(str(json_file)))
         found = run(
             source,
             recipe=chosen,
@@ -368,7 +370,7 @@ def _options(
     """Clean captioned image sets before training so that models memorise less, and audit the models after."""
 
 
-def _recipe(path: Path | None, choices: dict[str, Any]) -> Recipe:
+def recipe_of(path: Path | None, choices: dict[str, Any]) -> Recipe:
     """The recipe of a file with what the command line says in its place."""
     from dedupkit.recipe import Recipe
 
@@ -394,7 +396,8 @@ def _blocklist(given: list[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _check_writable(file: Path) -> None:
+def check_writable(file: Path) -> None:
+    """Refuse a place that no file can be written to, before anything runs."""
     if not file.absolute().parent.is_dir():
         raise UsageError(f"the folder of {file} does not exist; make it first")
     if file.is_dir():

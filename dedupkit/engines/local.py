@@ -93,7 +93,7 @@ class LocalEngine:
             A worker process died; what it was doing is not written.
         """
         slots = self._at_once(len(items))
-        with _one_blas_thread():
+        with one_blas_thread():
             if self.processes == 1:
                 with ThreadPoolExecutor(slots, thread_name_prefix="dedupkit") as pool:
                     yield from _as_completed(pool, task, items, slots)
@@ -147,7 +147,7 @@ def _as_completed(
 
 
 @contextmanager
-def _one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """Small matrix products gain nothing from BLAS threads, which would fight with ours.
 
     A setting of the whole process: the first run that enters sets it, the last that leaves restores it.

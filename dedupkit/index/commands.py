@@ -57,12 +57,12 @@ def build(
     as_json: _Json = False,
 ) -> None:
     """Make an index of SOURCE."""
-    from dedupkit.cli import _recipe, shown_progress
+    from dedupkit.cli import recipe_of, shown_progress
     from dedupkit.index.kept import Index
 
     with shown_progress() as progress:
         columns = {"image_column": image_column, "key_column": key_column}
-        chosen = _recipe(recipe, {"preset": preset, "source": columns})
+        chosen = recipe_of(recipe, {"preset": preset, "source": columns})
         kind = cast("Literal['keep', 'none']", views)
         made = Index.build(
             index, source, recipe=chosen, expected_samples=expected_samples, views=kind, name=name, workers=workers,

@@ -147,11 +147,19 @@ def read_schema(file: File) -> pa.Schema:
 
 
 def row_count(file: File) -> int:
-    """How many rows a Parquet file states."""
+    """How many rows a Parquet file states, or the batches of an Arrow file; of a local one no data is read.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read, or is damaged.
+    """
     import pyarrow.parquet as pq
 
     with _opened(file) as handle:
-        return int(pq.read_metadata(handle).num_rows)
+        if file.path.lower().endswith(PARQUET_ENDINGS):
+            return int(pq.read_metadata(handle).num_rows)
+        return sum(batch.num_rows for batch in _ipc(handle)[1])
 
 
 def _check_names(fields: Iterable[pa.Field]) -> None:

@@ -23,6 +23,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "imagededup.md",
         "object_stores.md",
         "index.md",
+        "plan.md",
     ],
 )
 def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

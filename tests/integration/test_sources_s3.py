@@ -12,8 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
+import dedupkit
 from dedupkit.errors import UsageError
+from dedupkit.recipe import Recipe
 from dedupkit.sources import open_source
+from tests.conftest import draw_picture
+from tests.integration.conftest import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,3 +111,20 @@ def test_what_is_not_there_is_refused(bucket: str) -> None:
     for name in ("nothing", "nothing/*.tar", "shards/{00000..00020}.tar"):
         with pytest.raises(UsageError, match=r"cannot be read|no file matches"):
             open_source(f"{bucket}/{name}")
+
+
+def test_a_plan_of_a_bucket_measures_how_fast_it_is_read_and_writes_nothing_there(bucket: str) -> None:
+    for number in range(3):
+        target, pictures = io.BytesIO(), [encoded(draw_picture(10 * number + each)) for each in range(10)]
+        pq.write_table(pa.table({"image": pictures, "text": ["A picture."] * 10}), target)
+        put(f"{bucket}/planned/{number}.parquet", target.getvalue())
+    before = fsspec.filesystem("s3").find(bucket)
+    plan = dedupkit.plan(f"{bucket}/planned", recipe=Recipe(preset="fast"), samples=12)
+    fsspec.filesystem("s3").invalidate_cache()
+    assert fsspec.filesystem("s3").find(bucket) == before
+    assert plan.count.samples.is_exact
+    assert (plan.count.samples.value, plan.samples_read, plan.shards) == (30, 12, 3)
+    assert plan.is_remote
+    assert 0 < plan.read_bytes_per_s < 10e9
+    assert "one stream read" in plan.text()
+    assert any("only one stream was measured" in each for each in plan.unknown)
