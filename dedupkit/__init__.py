@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Recipe
     from dedupkit.removing import Removed, remove
     from dedupkit.sample import Action, Reason, Sample
+    from dedupkit.streaming.decisions import StreamDecision
+    from dedupkit.streaming.deduplicator import StreamingDeduplicator
 
 _PUBLIC = {
     "Action": "dedupkit.sample",
@@ -37,6 +39,8 @@ _PUBLIC = {
     "Result": "dedupkit.cleaning",
     "RunError": "dedupkit.errors",
     "Sample": "dedupkit.sample",
+    "StreamDecision": "dedupkit.streaming.decisions",
+    "StreamingDeduplicator": "dedupkit.streaming.deduplicator",
     "Twin": "dedupkit.index.asking",
     "UsageError": "dedupkit.errors",
     "calibrate": "dedupkit.calibration.run",
@@ -58,6 +62,8 @@ __all__ = [
     "Result",
     "RunError",
     "Sample",
+    "StreamDecision",
+    "StreamingDeduplicator",
     "Twin",
     "UsageError",
     "__version__",
