@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dedupkit.calibration.result import Calibration
     from dedupkit.calibration.run import calibrate
     from dedupkit.cleaning import Result, clean
+    from dedupkit.decontamination.run import Decontaminated, decontaminate
     from dedupkit.errors import DedupkitError, RunError, UsageError
     from dedupkit.found import Found, find_duplicates
     from dedupkit.index.adding import Added
@@ -30,6 +31,7 @@ _PUBLIC = {
     "Action": "dedupkit.sample",
     "Added": "dedupkit.index.adding",
     "Calibration": "dedupkit.calibration.result",
+    "Decontaminated": "dedupkit.decontamination.run",
     "DedupkitError": "dedupkit.errors",
     "Found": "dedupkit.found",
     "Index": "dedupkit.index.kept",
@@ -45,6 +47,7 @@ _PUBLIC = {
     "UsageError": "dedupkit.errors",
     "calibrate": "dedupkit.calibration.run",
     "clean": "dedupkit.cleaning",
+    "decontaminate": "dedupkit.decontamination.run",
     "find_duplicates": "dedupkit.found",
     "remove": "dedupkit.removing",
 }
@@ -53,6 +56,7 @@ __all__ = [
     "Action",
     "Added",
     "Calibration",
+    "Decontaminated",
     "DedupkitError",
     "Found",
     "Index",
@@ -69,6 +73,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "clean",
+    "decontaminate",
     "find_duplicates",
     "remove",
 ]

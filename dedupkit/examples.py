@@ -281,7 +281,7 @@ def with_blocked(table: pa.Table, blocked: Sequence[pa.Table]) -> pa.Table:
             mask = np.zeros(table.num_rows, dtype=bool)
             mask[rows] = True
             told = {
-                "fault": pa.repeat(Reason.BLOCKED.value, len(rows)),
+                "fault": each["reason"] if "reason" in each.column_names else pa.repeat(Reason.BLOCKED.value, len(rows)),
                 "fault_detail": each["detail"].combine_chunks(),
             }
             for name, values in told.items():

@@ -199,7 +199,9 @@ def matches_in(
     return matches
 
 
-def first_match(new: int, found: Suspects, matching: Matching, look: Looking | None) -> Found | None:
+def first_match(
+    new: int, found: Suspects, matching: Matching, look: Looking | None, most_asked: int = _MOST_ASKED
+) -> Found | None:
     """The best of the suspects that a sample is a copy of: sure ones, else the first that geometry accepts."""
     if not len(found.entry):
         return None
@@ -212,7 +214,7 @@ def first_match(new: int, found: Suspects, matching: Matching, look: Looking | N
         return Found(found, int(rows[np.lexsort((found.entry[rows], found.bits[rows]))[0]]), new, Tier.PERCEPTUAL)
     rows = np.flatnonzero(~sure)
     rows = rows[np.lexsort((found.entry[rows], -np.nan_to_num(found.cosine[rows], nan=-1.0)))]
-    for row in rows[:_MOST_ASKED].tolist():
+    for row in rows[:most_asked].tolist():
         if look is None:
             break
         verdict = look(int(found.entry[row]), new)
