@@ -97,7 +97,10 @@ class Passing:
 
     def judge(self, prepared: Prepared, index: Snapshot | None) -> list[Match | None]:
         """What each sample of a micro-batch is a copy of; what is kept is remembered."""
-        judge = Judge(self.memory, index, self._min_entropy)
+        judge, low = (
+            Judge(self.memory, index, self._min_entropy),
+            self.memory.low,
+        )  # a state needs these files until then
         if not self._shared:
             matches = judge.judge(prepared.table, prepared.views)
         else:
@@ -105,7 +108,7 @@ class Passing:
                 self.memory.replay()
                 self.log.mend()
                 matches = judge.judge(prepared.table, prepared.views)
-        self.log.forget(self.memory.low if self._pinned is None else min(self._pinned, self.memory.low))
+        self.log.forget(low if self._pinned is None else min(self._pinned, low))
         return matches
 
     def state(self, entries: int) -> tuple[str | None, bytes | None]:
@@ -125,8 +128,8 @@ class Passing:
         with pa.ipc.new_stream(target, schema, options=options) as out:
             for table in Log(self.folder, self.log.entries_a_file).fresh(low):
                 table = table.filter(pa.compute.less(table["position"], entries))
-                numbers = table["position"].to_pylist()
-                views = [self.memory.view(number) for number in numbers]
+                places = zip(*(table[name].to_pylist() for name in ("position", "view_at", "view_bytes")), strict=True)
+                views = [self.log.view(*place) for place in places]
                 packed = pa.array([None if view is None else packed_view(view) for view in views], pa.binary())
                 out.write_table(pa.table([*(table[name] for name in schema.names[:-1]), packed], schema=schema))
         return target.getvalue()
