@@ -97,10 +97,8 @@ class Passing:
 
     def judge(self, prepared: Prepared, index: Snapshot | None) -> list[Match | None]:
         """What each sample of a micro-batch is a copy of; what is kept is remembered."""
-        judge, low = (
-            Judge(self.memory, index, self._min_entropy),
-            self.memory.low,
-        )  # a state needs these files until then
+        judge = Judge(self.memory, index, self._min_entropy)
+        low = self.memory.low  # a state that is asked for within this batch needs these files
         if not self._shared:
             matches = judge.judge(prepared.table, prepared.views)
         else:

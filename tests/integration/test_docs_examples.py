@@ -19,9 +19,11 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "calibrate.md",
         "canaries.md",
         "captions.md",
+        "decontaminate.md",
         "hygiene.md",
         "imagededup.md",
         "index.md",
+        "streaming.md",
     ],
 )
 def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dedupkit import Index, Recipe, RunError, Sample, StreamDecision, StreamingDeduplicator, UsageError, clean
 from tests.conftest import draw_picture
@@ -20,6 +19,8 @@ from tests.integration.index_sets import write_families
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from PIL import Image
 
     from tests.integration.index_sets import Families
 
@@ -241,7 +242,7 @@ def test_every_kind_of_image_is_taken_and_given_back_as_it_is() -> None:
         {"image": {"bytes": encoded(picture, 60), "path": None}},
     ]
     assert [len(list(StreamingDeduplicator(recipe=FAST)([item, items[0]]))) for item in items] == [1] * len(items)
-    assert list(StreamingDeduplicator(recipe=FAST)(items))[0] is items[0]
+    assert next(iter(StreamingDeduplicator(recipe=FAST)(items))) is items[0]
     named = StreamingDeduplicator(recipe=FAST, image="picture", key=1)
     with pytest.raises(UsageError, match="no entry picture"):
         list(named([{"image": picture}]))
