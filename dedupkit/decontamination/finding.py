@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 STAGE = "contaminated/1"
 _AT_ONCE = 2048  # samples that are searched for
 _BATCH = 16
-_MOST_ASKED = 16  # pictures of a set that geometry compares one sample with, the nearest ones
+_MOST_ASKED = 8  # pictures of a set that geometry compares one sample with, the nearest ones
 _TRIMMED = {"a": "kept", "b": "this"}
 MATCH = pa.struct(
     {"set": pa.string(), "key": pa.string(), "tier": pa.string(), "evidence": EVIDENCE},

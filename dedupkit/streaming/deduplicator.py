@@ -17,19 +17,18 @@ from dedupkit.streaming.ahead import Pace, ahead
 from dedupkit.streaming.checkpoint import Checkpoint
 from dedupkit.streaming.decisions import StreamDecision, Tally
 from dedupkit.streaming.inputs import Layout
+from dedupkit.streaming.options import StreamOptions
 from dedupkit.streaming.passing import Passing, worker_number
 from dedupkit.streaming.preparing import Preparing
+from dedupkit.streaming.putting import Putting
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dedupkit.recipe import Recipe
-    from dedupkit.sample import Sample
     from dedupkit.streaming.judging import Match
     from dedupkit.streaming.preparing import Prepared
-
-_UPDATED = 1000  # kept samples that are put into an index at a time
 
 
 class StreamingDeduplicator:
@@ -102,31 +101,27 @@ class StreamingDeduplicator:
         max_wait_s: float = 1.0,
         threads: int | None = None,
     ) -> None:
-        _check_counts(max_entries=max_entries, batch_samples=batch_samples, threads=1 if threads is None else threads)
-        _check_words(again=(again, ("drop", "keep")), on_fault=(on_fault, ("drop", "keep", "raise")))
-        if not max_wait_s > 0:
-            raise UsageError(f"max_wait_s must be above 0, got {max_wait_s}; leave it out for 1 s")
-        if update and (index is None or shared):
-            raise UsageError("update needs an index, and one process alone; give one, without shared")
-        if shared and state is None:
-            raise UsageError("shared needs a folder that all processes see; give it as state")
+        if update and index is None:
+            raise UsageError("update needs an index; give one, or leave update out")
+        self._options = StreamOptions(
+            update=update, layout=Layout(image, key), max_entries=max_entries,
+            folder=None if state is None else Path(state).resolve(), shared=shared,
+            again=again, on_fault=on_fault, on_decision=on_decision,
+            batch_samples=batch_samples, max_wait_s=max_wait_s, threads=threads,
+        )  # fmt: skip
         opened = None if index is None else _opened(index, recipe)
         self._index = None if opened is None else opened.path
         self._recipe = resolve_recipe(recipe) if opened is None else opened.recipe
         begun = new_state(self._recipe, expected_samples, "keep")
-        self._radius = begun.max_hamming_bits if opened is None else opened.info()["max_hamming_bits"]
+        self._radius = begun.max_hamming_bits if opened is None else opened.snapshot.state.max_hamming_bits
         self._looks = begun.views == "keep"
         self._rules = {
             "recipe": digest(begun.recipe),
-            "version of fingerprints": digest(begun.made_by),
+            "version of the fingerprints": digest(begun.made_by),
             "expected_samples": str(self._radius),
             "max_entries": str(max_entries),
             "index": digest(self._index),
         }
-        self._update, self._layout, self._max_entries = update, Layout(image, key), max_entries
-        self._folder, self._shared = None if state is None else Path(state).resolve(), shared
-        self._again, self._on_fault, self._on_decision = again, on_fault, on_decision
-        self._batch_samples, self._max_wait_s, self._threads = batch_samples, max_wait_s, threads
         self._loaded: Checkpoint | None = None
         self._passing: Passing | None = None
         self._begin(None)
@@ -199,15 +194,16 @@ class StreamingDeduplicator:
         return self._pass(samples)
 
     def _pass(self, samples: Iterable[Any]) -> Iterator[Any]:
-        worker = worker_number()
-        passing = Passing(self._recipe, self._radius, self._max_entries, self._rules, self._place(worker), self._shared)
-        threads = self._threads or (available_cores() if worker is None else 1)
-        preparing = Preparing(self._recipe, self._layout, self._looks)
+        worker, options = worker_number(), self._options
+        place, most = options.place(worker), options.max_entries
+        passing = Passing(self._recipe, self._radius, most, self._rules, place, options.shared)
+        threads = options.threads or (available_cores() if worker is None else 1)
+        preparing = Preparing(self._recipe, options.layout, self._looks)
         index = None if self._index is None else Index.open(self._index)
-        pace = Pace(self._batch_samples, self._max_wait_s, threads)
+        pace = Pace(options.batch_samples, options.max_wait_s, threads)
         with passing.going(self._loaded), closing(ahead(samples, preparing, pace, self.seen)) as batches:
             self._passing, self._loaded, self._tally.entries = passing, None, passing.memory.count
-            putting = _Putting(index if self._update else None)
+            putting = Putting(index if options.update else None)
             for items, prepared in batches:
                 matches = passing.judge(prepared, None if index is None else index.snapshot)
                 for item, decision in zip(items, self._decided(prepared, matches), strict=True):
@@ -218,19 +214,13 @@ class StreamingDeduplicator:
 
     def _decided(self, prepared: Prepared, matches: list[Match | None]) -> Iterator[StreamDecision]:
         """What becomes of each sample of a batch, counted when it is asked for."""
-        faults = (prepared.table[name].to_pylist() for name in ("fault", "fault_detail"))
+        options, faults = self._options, (prepared.table[name].to_pylist() for name in ("fault", "fault_detail"))
         for sample, match, *fault in zip(prepared.samples, matches, *faults, strict=True):
             told: Any = tuple(fault)
-            decision = self._tally.decide(sample.key, match, told, on_fault=self._on_fault, again=self._again)
-            if self._on_decision is not None:
-                self._on_decision(decision)
+            decision = self._tally.decide(sample.key, match, told, on_fault=options.on_fault, again=options.again)
+            if options.on_decision is not None:
+                options.on_decision(decision)
             yield decision
-
-    def _place(self, worker: int | None) -> Path | None:
-        """A folder of its own for each worker, unless they share one."""
-        if self._folder is None or worker is None or self._shared:
-            return self._folder
-        return self._folder / f"worker-{worker}"
 
     def state_dict(self) -> dict[str, Any]:
         """The state after the last sample that came out, to be saved with a training checkpoint.
@@ -246,7 +236,7 @@ class StreamingDeduplicator:
         UsageError
             It would be larger than 256 MB, or the pass depends on other processes or adds to an index.
         """
-        if self._shared or self._update:
+        if self._options.shared or self._options.update:
             raise UsageError("there is no state of a pass that is shared or updates an index; its folder is what lasts")
         folder, data = (None, None) if self._passing is None else self._passing.state(self._tally.entries)
         counts = self.seen, self.kept, dict(self.dropped), dict(self.faults), self._tally.entries
@@ -261,7 +251,7 @@ class StreamingDeduplicator:
             The state was made by another recipe or limit, or this has no folder and the state needs one.
         """
         loaded = Checkpoint.of(state, self._rules)
-        if (loaded.folder is None) != (self._folder is None) and loaded.entries:
+        if (loaded.folder is None) != (self._options.folder is None) and loaded.entries:
             raise UsageError(
                 f"the state lies in {loaded.folder or 'no folder'}; give the deduplicator the same state=…"
             )
@@ -274,39 +264,3 @@ def _opened(index: Index | str | os.PathLike[str], recipe: Recipe | str | os.Pat
     if isinstance(index, Index):
         return index
     return Index.open(index, recipe=recipe)
-
-
-class _Putting:
-    """Puts what is kept into an index, if there is one, so many at a time."""
-
-    def __init__(self, index: Index | None) -> None:
-        self._index = index
-        self._waiting: list[Sample] = []
-
-    def put(self, prepared: Prepared, matches: list[Match | None]) -> None:
-        """Take the samples of a batch that are copies of nothing."""
-        if self._index is None:
-            return
-        whole = prepared.table["fault"].is_null().to_pylist()
-        fresh = zip(prepared.samples, matches, whole, strict=True)
-        self._waiting += [sample for sample, match, well in fresh if match is None and well]
-        if len(self._waiting) >= _UPDATED:
-            self.rest()
-
-    def rest(self) -> None:
-        """Put what is left."""
-        if self._index is not None and self._waiting:
-            self._index.add(self._waiting, name="stream")
-            self._waiting = []
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise UsageError(f"{name} must be 1 or more, got {count}; leave it out for what is usual")
-
-
-def _check_words(**given: tuple[str, tuple[str, ...]]) -> None:
-    for name, (word, known) in given.items():
-        if word not in known:
-            raise UsageError(f"{name} must be one of {', '.join(known)}, got {word!r}")

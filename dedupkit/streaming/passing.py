@@ -143,6 +143,7 @@ class Passing:
         self.log.cut(checkpoint.entries)
         low = max(0, checkpoint.entries - self._most)
         self.memory.replay(low)
+        self.log.mend()
         held = self.memory.seen.stretches
         if checkpoint.entries and (not held or self.memory.count != checkpoint.entries or held[0].start > low):
             raise RunError(

@@ -111,10 +111,8 @@ class _Shards:
 def _loader(shards: list[str], dedup: StreamingDeduplicator) -> Any:
     from torch.utils.data import DataLoader, IterableDataset
 
-    class Stream(_Shards, IterableDataset):  # type: ignore[misc, type-arg]
-        """Of torch too."""
-
-    return DataLoader(Stream(shards, dedup), batch_size=None, num_workers=2)
+    stream: Any = type("Stream", (_Shards, IterableDataset), {})
+    return DataLoader(stream(shards, dedup), batch_size=None, num_workers=2)
 
 
 @pytest.mark.extras
