@@ -49,8 +49,8 @@ class StreamingDeduplicator:
     image, key : str or int, optional
         The entries of a mapping, or of a tuple, that hold image and name; see docs/streaming.md for what is taken.
     max_entries : int
-        How many kept samples are remembered, the newest.  One takes some 250 bytes and its key in memory, 600 more
-        with a descriptor; on disk 600 bytes, and 30 KB for geometry.
+        How many kept samples are remembered, the newest.  One takes some 150 bytes and its key in memory, 550 more
+        with a descriptor; on disk 700 bytes, and 37 KB for geometry.
     expected_samples : int
         For how many samples the radius of near hashes is chosen.
     state : path, optional

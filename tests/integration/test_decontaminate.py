@@ -195,6 +195,30 @@ def test_a_changed_reference_set_is_searched_anew(sets: Sets, tmp_path: Path) ->
     assert shown == [{3}, {3, 15}]
 
 
+def test_a_set_against_itself_leaves_nothing(sets: Sets, tmp_path: Path) -> None:
+    found = decontaminate(sets.against[0], sets.against[0], tmp_path / "out", recipe=Recipe(preset="fast"))
+    assert found.result is not None
+    assert found.result.summary["samples"] == {"in": 13, "kept": 0, "dropped": 13, "quarantined": 0}
+    assert {row["tier"] for row in found.matches.to_pylist()} == {"exact"}
+    assert len(found.result.dataset()) == 0
+
+
+def test_broken_images_of_either_set_match_nothing(tmp_path: Path) -> None:
+    for name in ("train", "eval"):
+        write(tmp_path / name / "broken.jpg", b"<html>")
+        write(tmp_path / name / "empty.jpg", b"")
+        write(tmp_path / name / "fine.png", Path(write_png(tmp_path / f"{name}.png", len(name))).read_bytes())
+    found = decontaminate(str(tmp_path / "train"), str(tmp_path / "eval"), tmp_path / "out")
+    assert found.matches.num_rows == 0
+    assert found.result is not None
+    assert found.result.summary["samples"] == {"in": 3, "kept": 1, "dropped": 0, "quarantined": 2}
+
+
+def write_png(place: Path, number: int) -> Path:
+    draw_picture(number).save(place)
+    return place
+
+
 def test_an_output_is_clean_against_what_it_was_cleaned_of(sets: Sets, tmp_path: Path) -> None:
     first = decontaminate(sets.train, sets.against, tmp_path / "out")
     assert first.result is not None

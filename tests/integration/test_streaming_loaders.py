@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import signal
 import tarfile
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +94,23 @@ def test_processes_that_share_a_folder_keep_each_picture_once(shards: list[str],
         assert [number for _, number in passed] == list(range(PICTURES))
         epochs.append(passed)
     assert epochs[0] == epochs[1]
+
+
+def test_a_process_that_is_killed_holds_nobody_up_and_loses_nothing(shards: list[str], tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Event(), context.Queue()
+    start.set()
+    arguments = (str(tmp_path / "state"), shards[:2] * 50, start, results)
+    worker = context.Process(target=_pass_some, args=arguments)
+    worker.start()
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "state").glob("*.kept")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    worker.kill()
+    worker.join(60)
+    assert worker.exitcode == -signal.SIGKILL
+    dedup = StreamingDeduplicator(recipe=FAST, state=tmp_path / "state", shared=True, again="keep")
+    assert sorted(sample["number"] for sample in dedup(_read(shards))) == list(range(PICTURES))
 
 
 class _Shards:
