@@ -90,8 +90,8 @@ class Judge:
         keys = table["key"].take(rows).to_pylist()
         looks = [views[row] for row in rows.tolist()]
         prints = numbered(fingerprints_of(table, self.memory.seen.matching), self.memory.count)
-        held = _Batch(self.memory, prints, keys, looks, self.min_entropy, self._in_index(prints, keys, looks))
-        matches = held.matches()
+        known = self._in_index(prints, keys, looks)
+        matches = _Batch(self.memory, prints, keys, looks, self.min_entropy, known).matches() if keys else []
         whole: list[Match | None] = [None] * table.num_rows
         kept = np.zeros(table.num_rows, dtype=bool)
         for row, match in zip(rows.tolist(), matches, strict=True):
@@ -106,56 +106,61 @@ class Judge:
         return matches_in(self.index, prints, keys, views, self.min_entropy)
 
 
-@dataclass(slots=True)
 class _Batch:
     """One micro-batch: fingerprints numbered from the next entry on, those among them that will not be kept too."""
 
-    memory: Memory
-    prints: Fingerprints
-    keys: Sequence[str]
-    views: Sequence[View | None]
-    min_entropy: float
-    known: list[Match | None]
+    def __init__(
+        self,
+        memory: Memory,
+        prints: Fingerprints,
+        keys: Sequence[str],
+        views: Sequence[View | None],
+        min_entropy: float,
+        known: list[Match | None],
+    ) -> None:
+        self._memory, self._prints, self._keys, self._views, self._known = memory, prints, keys, views, known
+        self._look = Looking(self._view, min_entropy) if memory.seen.described else None
+        self._first = memory.seen.first_of_equals(prints.digests)
+        self._ordinal = np.full(len(keys), -1)  # the number that each gets if it is kept
 
     def matches(self) -> list[Match | None]:
         """What each is a copy of."""
-        if not len(self.keys):
-            return []
-        memory, prints, count = self.memory, self.prints, self.memory.count
-        seen, every = memory.seen, np.arange(len(self.keys))
-        first = seen.first_of_equals(prints.digests)
-        before = suspects(prints, every, seen, [])
-        empty = nothing_before(seen, len(every))
-        own = Stretch.of(prints, every, (count, count + len(every)), empty)
-        beside = suspects(prints, every, empty, [own])
-        look = Looking(self._view, self.min_entropy) if seen.described else None
-        ordinal = np.full(len(every), -1)  # the number that each gets if it is kept
-        digests = [row.tobytes() for row in prints.digests]
-        of_digest: dict[bytes, int] = {}
-        stop = count
-        for row in every.tolist():
-            low, same = stop - memory.most, of_digest.get(digests[row], int(first[row]))
-            match = self.known[row]
-            if match is None and same >= 0 and self._number(same, ordinal) >= low:
+        digests, of_digest = [row.tobytes() for row in self._prints.digests], dict[bytes, int]()
+        place, before, beside = self._suspects()
+        stop = count = self._memory.count
+        for row, match in enumerate(self._known):
+            low, same = stop - self._memory.most, of_digest.get(digests[row], int(self._first[row]))
+            if match is None and same >= 0 and self._number(same) >= low:
                 match = self._exact(row, same)
             if match is None:
-                old, new = before.of(row), beside.of(row)
-                found = _joined(old.rows(np.flatnonzero(old.entry >= low)), new.rows(
-                    np.flatnonzero(ordinal[new.entry - count] >= max(low, 0))
-                ))  # fmt: skip
-                match = self._told(first_match(count + row, found, seen.matching, look))
+                old, new = before.of(int(place[row])), beside.of(int(place[row]))
+                old = old.rows(np.flatnonzero(old.entry >= low))
+                new = new.rows(np.flatnonzero(self._ordinal[new.entry - count] >= max(low, 0)))
+                match = self._told(first_match(count + row, _joined(old, new), self._memory.seen.matching, self._look))
             if match is None:
-                ordinal[row], of_digest[digests[row]] = stop, count + row
+                self._ordinal[row], of_digest[digests[row]] = stop, count + row
                 stop += 1
-            self.known[row] = match
-        return self.known
+            self._known[row] = match
+        return self._known
 
-    def _number(self, entry: int, ordinal: NDArray[np.int64]) -> int:
-        return int(ordinal[entry - self.memory.count]) if entry >= self.memory.count else entry
+    def _suspects(self) -> tuple[NDArray[np.int64], Suspects, Suspects]:
+        """Place of each sample in two searches: among entries, and in the batch.  What is known is not searched for."""
+        seen, count, every = self._memory.seen, self._memory.count, np.arange(len(self._keys))
+        still_held = self._first >= max(0, count + len(every) - self._memory.most)
+        rows = np.flatnonzero(np.array([match is None for match in self._known], dtype=bool) & ~still_held)
+        beginning = nothing_before(seen, len(every))
+        own = Stretch.of(self._prints, every, (count, count + len(every)), beginning)
+        place = np.full(len(every), -1)
+        place[rows] = np.arange(len(rows))
+        return place, suspects(self._prints, rows, seen, []), suspects(self._prints, rows, beginning, [own])
+
+    def _number(self, entry: int) -> int:
+        """The number of an entry, which in this batch is that of its place."""
+        return int(self._ordinal[entry - self._memory.count]) if entry >= self._memory.count else entry
 
     def _exact(self, row: int, entry: int) -> Match:
         key = self._key(entry)
-        return Match(key, "stream", Tier.EXACT.value, {}, key == self.keys[row])
+        return Match(key, "stream", Tier.EXACT.value, {}, key == self._keys[row])
 
     def _told(self, found: Found | None) -> Match | None:
         if found is None:
@@ -163,12 +168,12 @@ class _Batch:
         return Match(self._key(found.entry), "stream", found.tier.value, evidence_of(found))
 
     def _key(self, entry: int) -> str:
-        start = self.memory.count
-        return self.keys[entry - start] if entry >= start else self.memory.key(entry)
+        start = self._memory.count
+        return self._keys[entry - start] if entry >= start else self._memory.key(entry)
 
     def _view(self, entry: int) -> View | None:
-        start = self.memory.count
-        return self.views[entry - start] if entry >= start else self.memory.view(entry)
+        start = self._memory.count
+        return self._views[entry - start] if entry >= start else self._memory.view(entry)
 
 
 def matches_in(
