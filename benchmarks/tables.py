@@ -199,6 +199,34 @@ def additions_table(result: Mapping[str, Any]) -> str:
     return f"{table(('', 'time', 'first', 'last'), rows)}\n\n{about}"
 
 
+def decontamination_table(result: Mapping[str, Any]) -> str:
+    """Planted copies that were found, by edit and preset."""
+    runs = result["results"]
+    rows = [(edit, *(f"{run['recall'][edit]:.2f}" for run in runs)) for edit in runs[0]["recall"]]
+    rows += [("all", *(f"{run['recall_all']:.3f}" for run in runs))]
+    rows += [
+        ("a planted copy matched with another picture", *(f"{run['planted_matched_with_another']}" for run in runs))
+    ]
+    rows += [("others matched", *(f"{run['not_planted_matched']}" for run in runs))]
+    rows += [("time", *(f"{run['wall_s']:,.0f} s" for run in runs))]
+    about = f"{runs[0]['train']:,} training images, {runs[0]['reference']:,} in the reference set. {footing(result)}."
+    return f"{table(('found, by edit', *(run['preset'] for run in runs)), rows)}\n\n{about}"
+
+
+def streaming_table(result: Mapping[str, Any]) -> str:
+    """Memory and time of a stream as it goes on."""
+    steps = result["memory"]
+    shown = [steps[at * (len(steps) - 1) // 4] for at in range(5)]
+    rows = [(f"{step['samples']:,}", f"{step['mib']:,.0f} MiB", f"{step['s']:,.0f} s") for step in shown]
+    same = "the same samples" if result["same_after_restoring"] else "OTHER samples"
+    about = (
+        f"Preset {result['preset']}, {result['max_entries']:,} remembered; {result['ms_a_sample']:.1f} ms a sample, of "
+        f"which making it takes {result['ms_to_make_a_sample']:.1f}. From a state in the middle on {same} came out. "
+        f"{footing(result)}."
+    )
+    return f"{table(('samples', 'memory of the process', 'time'), rows)}\n\n{about}"
+
+
 TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "speed": ("speed.json", speed_table),
     "families": ("speed.json", families_table),
@@ -215,6 +243,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "search": ("search_scale.json", search_table),
     "index": ("index_scale.json", index_table),
     "additions": ("index_scale.json", additions_table),
+    "decontamination": ("decontamination.json", decontamination_table),
+    "streaming": ("streaming.json", streaming_table),
     "descriptors": ("descriptor_speed.json", descriptor_table),
     "cifar10": ("cifar10.json", cifar10_table),
     "cifar10_10k": ("cifar10_10k.json", cifar10_table),

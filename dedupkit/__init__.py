@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dedupkit.calibration.result import Calibration
     from dedupkit.calibration.run import calibrate
     from dedupkit.cleaning import Result, clean
+    from dedupkit.decontamination.run import Decontaminated, decontaminate
     from dedupkit.errors import DedupkitError, RunError, UsageError
     from dedupkit.found import Found, find_duplicates
     from dedupkit.index.adding import Added
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Recipe
     from dedupkit.removing import Removed, remove
     from dedupkit.sample import Action, Reason, Sample
+    from dedupkit.streaming.decisions import StreamDecision
+    from dedupkit.streaming.deduplicator import StreamingDeduplicator
 
 _PUBLIC = {
     "Action": "dedupkit.sample",
     "Added": "dedupkit.index.adding",
     "Calibration": "dedupkit.calibration.result",
+    "Decontaminated": "dedupkit.decontamination.run",
     "DedupkitError": "dedupkit.errors",
     "Found": "dedupkit.found",
     "Index": "dedupkit.index.kept",
@@ -42,10 +46,13 @@ _PUBLIC = {
     "Result": "dedupkit.cleaning",
     "RunError": "dedupkit.errors",
     "Sample": "dedupkit.sample",
+    "StreamDecision": "dedupkit.streaming.decisions",
+    "StreamingDeduplicator": "dedupkit.streaming.deduplicator",
     "Twin": "dedupkit.index.asking",
     "UsageError": "dedupkit.errors",
     "calibrate": "dedupkit.calibration.run",
     "clean": "dedupkit.cleaning",
+    "decontaminate": "dedupkit.decontamination.run",
     "find_duplicates": "dedupkit.found",
     "plan": "dedupkit.planning.run",
     "remove": "dedupkit.removing",
@@ -55,6 +62,7 @@ __all__ = [
     "Action",
     "Added",
     "Calibration",
+    "Decontaminated",
     "DedupkitError",
     "Found",
     "Index",
@@ -66,11 +74,14 @@ __all__ = [
     "Result",
     "RunError",
     "Sample",
+    "StreamDecision",
+    "StreamingDeduplicator",
     "Twin",
     "UsageError",
     "__version__",
     "calibrate",
     "clean",
+    "decontaminate",
     "find_duplicates",
     "plan",
     "remove",

@@ -204,11 +204,12 @@ def _publish_decisions(journey: Journey, folder: Folder) -> None:
 def _warn_of_large_losses(summary: dict[str, Any]) -> None:
     """Say it where more than half is gone, and which options explain it."""
     samples = summary["samples"]
-    if samples["dropped"] * 2 > samples["in"]:
+    named = summary["reasons"][Reason.BLOCKED] + summary["reasons"][Reason.CONTAMINATED]
+    if (samples["dropped"] - named) * 2 > samples["in"]:
         _log.warning(
             "more than half of the samples were dropped as duplicates (%d of %d); [matching] max_hamming_bits and "
             "[keep] max_copies in the recipe explain it, report.html shows the groups",
-            samples["dropped"],
+            samples["dropped"] - named,
             samples["in"],
         )
     if samples["quarantined"] * 2 > samples["in"]:

@@ -18,6 +18,7 @@ import typer
 from dedupkit._version import __version__
 from dedupkit.audit.commands import audit
 from dedupkit.canaries.commands import app as canaries_commands
+from dedupkit.decontamination.commands import decontaminate
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError, public
 from dedupkit.index.commands import app as index_commands
@@ -46,6 +47,7 @@ app.add_typer(canaries_commands)
 app.add_typer(index_commands)
 app.command()(audit)
 app.command()(plan)
+app.command()(decontaminate)
 
 _Source = Annotated[
     str,

@@ -282,8 +282,9 @@ def with_blocked(table: pa.Table, blocked: Sequence[pa.Table]) -> pa.Table:
             rows = each["row"].to_numpy()
             mask = np.zeros(table.num_rows, dtype=bool)
             mask[rows] = True
+            blocked = pa.repeat(Reason.BLOCKED.value, len(rows))
             told = {
-                "fault": pa.repeat(Reason.BLOCKED.value, len(rows)),
+                "fault": each["reason"] if "reason" in each.column_names else blocked,
                 "fault_detail": each["detail"].combine_chunks(),
             }
             for name, values in told.items():

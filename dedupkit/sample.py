@@ -39,6 +39,7 @@ class Reason(StrEnum):
     DESCRIPTOR_DUPLICATE = "descriptor_duplicate"
     LOOK_ALIKE = "look_alike"
     BLOCKED = "blocked"
+    CONTAMINATED = "contaminated"
     # quarantine: the sample
     MISSING_IMAGE = "missing_image"
     EMPTY_IMAGE = "empty_image"
@@ -83,6 +84,7 @@ _DROP_REASONS = frozenset(
         Reason.DESCRIPTOR_DUPLICATE,
         Reason.LOOK_ALIKE,
         Reason.BLOCKED,
+        Reason.CONTAMINATED,
     }
 )
 

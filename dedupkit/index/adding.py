@@ -71,6 +71,7 @@ class Adding:
     journey: Journey
     source: str
     numbers: list[tuple[int, Shard, str]] = field(default_factory=list)
+    compares: bool = True
     tables: list[pa.Table] = field(default_factory=list)
     pairs: list[pa.Table] = field(default_factory=list)
     shards: list[AddedShard] = field(default_factory=list)
@@ -85,7 +86,7 @@ class Adding:
         views = _NewViews(snapshot, view_files, self.places)
         threads = self.journey.engine.threads_a_task(1)
         look = Looking(views.view, seen.matching.min_luminance_entropy, threads) if self.keeps_views else None
-        sequence = Sequence(seen, snapshot.forest(), look)
+        sequence = Sequence(seen, snapshot.forest(), look, self.compares)
         try:
             for done, (number, shard, identity) in enumerate(self.numbers, 1):
                 self._take(sequence, number, shard, identity)
@@ -155,12 +156,15 @@ class Adding:
         return Added(table.num_rows, len(ends), groups, faults, passed_over, self.known)
 
 
-def added_to(snapshot: Snapshot, journey: Journey, name: str) -> tuple[State, Added]:
-    """Fingerprint a source, compare it with an index and with itself, and give the state that holds both."""
+def added_to(snapshot: Snapshot, journey: Journey, name: str, *, compares: bool = True) -> tuple[State, Added]:
+    """Fingerprint a source, compare it with an index and with itself, and give the state that holds both.
+
+    Without `compares` the samples are only put in, and no pairs of them are known.
+    """
     journey.fingerprint()
     known = {shard.identity for shard in snapshot.state.shards}
     numbered = [(number, shard, identity_of(name, shard)) for number, shard in enumerate(journey.shards)]
-    adding = Adding(snapshot, journey, name, [each for each in numbered if each[2] not in known])
+    adding = Adding(snapshot, journey, name, [each for each in numbered if each[2] not in known], compares)
     files = []
     if adding.keeps_views:
         wanted = wanted_views(journey, [number for number, _, _ in adding.numbers], snapshot)

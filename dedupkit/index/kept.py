@@ -145,6 +145,21 @@ class Index:
         index.add(source, name=name, options=chosen.source, progress=progress)
         return index
 
+    @property
+    def path(self) -> str:
+        """Its folder."""
+        return self._folder.url
+
+    @property
+    def recipe(self) -> Recipe:
+        """How its samples are fingerprinted, checked and compared."""
+        return self._snapshot.state.chosen
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What it holds, as it was when it was opened."""
+        return self._snapshot
+
     def __len__(self) -> int:
         """Number of samples, faulty ones among them, removed ones not."""
         return self._snapshot.state.entries - len(self._snapshot.removed)

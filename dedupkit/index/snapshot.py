@@ -102,6 +102,11 @@ class Snapshot:
         return cls._of(folder, read_state(folder))
 
     @classmethod
+    def begun(cls, folder: Folder, state: State) -> Snapshot:
+        """An index of a state that is not written yet."""
+        return cls._of(folder, state)
+
+    @classmethod
     def _of(cls, folder: Folder, state: State) -> Snapshot:
         removed = [read_table(folder, file)["entry"].to_numpy() for file in state.files["removed"]]
         return cls(

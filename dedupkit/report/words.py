@@ -21,6 +21,7 @@ REASONS = {
     Reason.DESCRIPTOR_DUPLICATE: ("Near by embedding", "its embedding is nearly that of a kept sample"),
     Reason.LOOK_ALIKE: ("Look-alike", "no copy, but very like a kept sample; the recipe drops those too"),
     Reason.BLOCKED: ("Blocked", "stands on the recipe's blocklist"),
+    Reason.CONTAMINATED: ("Contaminated", "shows the same picture as a sample of a reference set"),
     Reason.MISSING_IMAGE: ("Image missing", "a caption or metadata without an image"),
     Reason.EMPTY_IMAGE: ("Image empty", "no bytes"),
     Reason.NOT_AN_IMAGE: ("Not an image", "a web page, a text, or a format that is not known"),

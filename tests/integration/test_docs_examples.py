@@ -19,11 +19,13 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "calibrate.md",
         "canaries.md",
         "captions.md",
+        "decontaminate.md",
         "hygiene.md",
         "imagededup.md",
         "object_stores.md",
         "index.md",
         "plan.md",
+        "streaming.md",
     ],
 )
 def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""One pass inside a training pipeline: samples in, first seen out."""
