@@ -168,7 +168,11 @@ def one_blas_thread() -> Iterator[None]:
 def start_worker() -> None:
     """Set up a worker process: its allocator, and one BLAS thread."""
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
+    from loky import process_executor
     from threadpoolctl import threadpool_limits
 
+    # Workers keep networks and mapped files between tasks, which loky, where it finds psutil, takes for a leak: it
+    # would start them anew whenever they have grown by 300 MB, and it has no public switch.
+    process_executor._USE_PSUTIL = False
     keep_freed_memory()
     threadpool_limits(1, user_api="blas")

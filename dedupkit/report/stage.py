@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +21,7 @@ from dedupkit.report.placeholders import suspected_placeholders
 from dedupkit.report.previews import MEASURES, choose_previews, taken_out
 from dedupkit.report.sensitive import hidden, sensitive_facts
 from dedupkit.sample import ROW_BITS
-from dedupkit.storage import digest
+from dedupkit.storage import Folder, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
     from dedupkit.report.decided import Decided
     from dedupkit.report.previews import PreviewGroup
     from dedupkit.sources.base import Shard, Source
-    from dedupkit.storage import Folder
 
 STAGE = "thumbnails/1"
 _THUMBNAILS = pa.schema({"position": pa.uint64(), "image": pa.binary()})
@@ -66,36 +70,47 @@ def report(
     dict
         The content of ``report.json``.
     """
-    decisions = partial(_decisions, journey)
-    gallery = choose(decisions)
-    previews = previews_of(decisions, partial(_measures, journey))
-    shown = [*(group.positions for group in gallery), *(group.positions for group in previews)]
-    wanted = sorted({position for positions in shown for position in positions})
-    private = hidden(journey, wanted)
-    wanted = [position for position in wanted if position not in private]
-    pictures = _thumbnails(journey, wanted)
-    search = SearchFacts.of(read_schema(journey.tables.stage("pairs"), "pairs.parquet"))
-    built = build_report(
-        decisions,
-        pictures,
-        source=source,
-        recipe_toml=recipe_toml,
-        samples_written=written,
-        gallery=gallery,
-        previews=previews,
-        search=search,
-        captions=captions,
-        placeholders=suspected_placeholders(decisions, partial(_captions_of, journey)),
-        commitment=commitment,
-        sensitive=sensitive_facts(journey),
-    )
-    out.write_bytes("report.html", built.to_html().encode())
-    out.write_json("report.json", built.to_json())
-    return built.to_json()
+    with _decisions_at_hand(journey) as decisions:
+        gallery = choose(decisions)
+        previews = previews_of(decisions, partial(_measures, journey))
+        shown = [*(group.positions for group in gallery), *(group.positions for group in previews)]
+        wanted = sorted({position for positions in shown for position in positions})
+        private = hidden(journey, wanted)
+        wanted = [position for position in wanted if position not in private]
+        pictures = _thumbnails(journey, wanted)
+        search = SearchFacts.of(read_schema(journey.tables.stage("pairs"), "pairs.parquet"))
+        built = build_report(
+            decisions,
+            pictures,
+            source=source,
+            recipe_toml=recipe_toml,
+            samples_written=written,
+            gallery=gallery,
+            previews=previews,
+            search=search,
+            captions=captions,
+            placeholders=suspected_placeholders(decisions, partial(_captions_of, journey)),
+            commitment=commitment,
+            sensitive=sensitive_facts(journey),
+        )
+        out.write_bytes("report.html", built.to_html().encode())
+        out.write_json("report.json", built.to_json())
+        return built.to_json()
 
 
-def _decisions(journey: Journey, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-    return (journey.tables.decisions(number, columns) for number in range(len(journey.shards)))
+@contextmanager
+def _decisions_at_hand(journey: Journey) -> Iterator[Decided]:
+    """All decisions; those on a store are fetched once, as a report reads them again and again."""
+    stage, names = journey.tables.stage("decisions"), journey.part_names()
+    if not stage.parts.remote:
+        yield lambda columns: (read_table(stage, name, columns) for name in names)
+        return
+    with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
+        for name in names:
+            with stage.parts.reading(name) as source, Path(folder, name).open("wb") as target:
+                shutil.copyfileobj(source, target)
+        here = replace(stage, parts=Folder(folder))
+        yield lambda columns: (read_table(here, name, columns) for name in names)
 
 
 def _captions_of(journey: Journey, rows: pa.Table) -> pa.ChunkedArray:

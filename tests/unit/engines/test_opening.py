@@ -33,7 +33,7 @@ def test_an_engine_that_is_given_is_passed_on() -> None:
         ("local", {"workers": 0}, "workers must be 1 or more"),
         ("local", {"address": "host:1"}, "address of a cluster"),
         (None, {"gpus_a_task": 1}, "GPUs a task"),
-        (LocalEngine(1), {"workers": 2}, "give it to the engine"),
+        (LocalEngine(1), {"workers": 2}, "give them to the engine"),
     ],
 )
 def test_what_an_engine_has_not_is_refused(engine: Any, options: dict[str, Any], what: str) -> None:
