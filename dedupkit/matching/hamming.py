@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dedupkit.engines import Spread
     from dedupkit.matching.turns import HashLayout
 
-COMPLETE_BELOW = 200_000
+COMPLETE_BELOW = 100_000
 _CHUNK_BITS = 16
 _CANDIDATES = 1 << 18  # compared at a time: some 20 MB, and it stays in cache
 _LOOKUPS = 1 << 18  # looked up at a time, which for few hashes are many changes of one chunk

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "STAGE", "FoundCandidates", "SearchFacts", "find_candidates", "match"]
 
-STAGE = "candidates/2"
+STAGE = "candidates/3"
 RADIUS_KEY = b"dedupkit.max_hamming_bits"
 CAPPED_KEY = b"dedupkit.capped_neighbours"
 RECALL_KEY = b"dedupkit.neighbour_recall"
