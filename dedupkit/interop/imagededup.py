@@ -71,7 +71,7 @@ def duplicates_of_encodings(
 
     Notes
     -----
-    The same pairs as imagededup's, up to rounding of cosines, for fewer than 200,000 different hashes or 32,768
+    The same pairs as imagededup's, up to rounding of cosines, for fewer than 100,000 different hashes or 32,768
     different vectors.  Larger sets are searched through indexes that find nearly all pairs.
 
     Examples
