@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -133,7 +134,7 @@ def _drawn(source: Source, shard: Shard, samples: int, most_bytes: int) -> Drawn
 def _watched(shard: Shard) -> Shard:
     """The same shard; if it is a tar, with a file that counts what is read of it."""
     file = shard.location
-    if not isinstance(file, File):
+    if not isinstance(file, File) or not re.search(r"\.(tar|tgz)\b", file.name):
         return shard
     return replace(shard, location=_WatchedFile(file.name, file.path, file.byte_size, file.stamp, file.filesystem))
 
