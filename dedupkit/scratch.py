@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 _BLOCK_ROWS = 1 << 14  # read at a time
+_FEW = 1 << 18  # numbers that wait before they are sorted
 _CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}  # some filesystems
 
 
@@ -121,6 +122,26 @@ class Growing:
             parts = [np.empty((0, *self.shape), self.dtype), *self._parts]
             return np.concatenate([part.reshape(-1, *self.shape) for part in parts])
         return np.memmap(self.path, self.dtype, "r+", shape=shape)
+
+
+class Distinct:
+    """Different numbers out of many, sorted; three times their room at most is taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
+        self._waiting = 0
+
+    def add(self, values: NDArray[np.uint64]) -> None:
+        """Take numbers in, which may have come before."""
+        self._parts.append(np.unique(values))
+        self._waiting += len(self._parts[-1])
+        if self._waiting > len(self._parts[0]) + _FEW:
+            self.values()
+
+    def values(self) -> NDArray[np.uint64]:
+        """All there are by now."""
+        self._parts, self._waiting = [np.unique(np.concatenate(self._parts))], 0
+        return self._parts[0]
 
 
 def _reserve(path: Path, size: int) -> None:

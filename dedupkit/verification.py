@@ -212,7 +212,7 @@ class EngineVerifier:
 
         self._views, self._cosine, self._min_entropy = views, cosine, min_entropy
         self._engine, self._observe, self._run = engine, observe, uuid4().hex
-        self._here = GeometryVerifier(ViewsOfShards(views), cosine, min_entropy, engine.threads_a_task(1), observe)
+        self._here = GeometryVerifier(ViewsOfShards(views), min_entropy, engine.threads_a_task(1), observe)
 
     def cosine(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Cosine of the descriptors of pairs of positions; 0 where one has none."""
@@ -244,7 +244,7 @@ def _verified_part(
     from dedupkit.matching.views import GeometryVerifier
 
     _, a, b = part
-    verifier = GeometryVerifier(_opened(views, run), _not_asked, min_entropy, threads, lambda _: None)
+    verifier = GeometryVerifier(_opened(views, run), min_entropy, threads, lambda _: None)
     return verifier(a, b)
 
 
@@ -253,7 +253,3 @@ def _opened(views: Folder, run: str) -> ViewsOfShards:
     from dedupkit.matching.views import ViewsOfShards
 
     return ViewsOfShards(views)
-
-
-def _not_asked(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.float32]:
-    raise NotImplementedError

@@ -12,7 +12,7 @@ import pyarrow as pa
 from dedupkit.grouping.groups import components_of
 from dedupkit.grouping.verdicts import judge
 from dedupkit.sample import PAIRS
-from dedupkit.scratch import blocks, release
+from dedupkit.scratch import Distinct, blocks, release
 from dedupkit.scratch_tables import ScratchTable
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ class Grouped:
     def of(cls, pairs: Pairs, scratch: Scratch) -> Grouped:
         """Of all pairs, whose ends lie in scratch files, 16 bytes a pair."""
         stored = scratch.growing(np.int64, (2,))
-        positions = np.empty(0, np.uint64)
+        seen = Distinct()
         for table in pairs():
             ends = [table[name].to_numpy().astype(np.uint64) for name in ("a", "b")]
             stored.append(np.stack(ends, axis=1).view(np.int64))
-            positions = np.union1d(positions, np.concatenate(ends))
-        both = stored.whole()
+            seen.add(np.concatenate(ends))
+        positions, both = seen.values(), stored.whole()
         for block in blocks(len(both), _BLOCK):
             both[block] = np.searchsorted(positions, both[block].view(np.uint64))
             release(both)

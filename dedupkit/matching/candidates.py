@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedupkit.matching.near_hashes import TRIMMED
 from dedupkit.matching.turns import ORIENTATIONS
 from dedupkit.sample import PAIRS
-from dedupkit.scratch import Scratch, blocks, release
+from dedupkit.scratch import Distinct, Scratch, blocks, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from dedupkit.recipe import Matching
 
-_TRIMMED = ("none", "a", "b", "both")
 _FAR = 0xFFFF  # bits of a pair whose hashes are not near
 _BLOCK = 1 << 18
 _HASHES = [("bits", np.uint16), ("turn", np.uint8), ("trimmed", np.uint8)]
@@ -47,7 +47,7 @@ class Candidates:
     def of(cls, tables: pa.Table | Iterable[pa.Table], scratch: Scratch | None = None) -> Candidates:
         """Candidates from tables in the schema of pairs, without those of equal bytes."""
         scratch = scratch or Scratch()
-        stored, seen = scratch.growing(_PAIR), _Distinct()
+        stored, seen = scratch.growing(_PAIR), Distinct()
         ends = scratch.growing(np.uint64, (2,))
         for table in [tables] if isinstance(tables, pa.Table) else tables:
             stacked = np.stack([table[name].to_numpy().astype(np.uint64) for name in ("a", "b")], axis=1)
@@ -91,7 +91,7 @@ def nearest_first(pairs: NDArray[Any]) -> NDArray[np.int64]:
 def hash_columns(pairs: NDArray[Any]) -> dict[str, pa.Array]:
     """What pairs say of their hashes, as columns of `dedupkit.sample.PAIRS`; null where those are not near."""
     far = pairs["bits"] == _FAR
-    named = {"orientation": (ORIENTATIONS, pairs["turn"]), "trimmed": (_TRIMMED, pairs["trimmed"])}
+    named = {"orientation": (ORIENTATIONS, pairs["turn"]), "trimmed": (TRIMMED, pairs["trimmed"])}
     columns = {"hamming_bits": pa.array(pairs["bits"], mask=far)}
     for name, (words, numbers) in named.items():
         columns[name] = pa.array(words, pa.string()).take(pa.array(numbers, mask=far))
@@ -109,25 +109,7 @@ def _stored(table: pa.Table) -> NDArray[Any]:
     pairs = np.zeros(table.num_rows, _PAIR)
     pairs["cosine"] = table["cosine"].fill_null(float("nan")).to_numpy()
     pairs["bits"] = table["hamming_bits"].fill_null(_FAR).to_numpy()
-    for name, column, words in (("turn", "orientation", ORIENTATIONS), ("trimmed", "trimmed", _TRIMMED)):
+    for name, column, words in (("turn", "orientation", ORIENTATIONS), ("trimmed", "trimmed", TRIMMED)):
         number = pc.index_in(table[column], value_set=pa.array(words, PAIRS.field(column).type))
         pairs[name] = number.fill_null(0).to_numpy()
     return pairs
-
-
-class _Distinct:
-    """Different numbers out of many, sorted; three times their room at most is taken."""
-
-    def __init__(self) -> None:
-        self._parts: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
-        self._waiting = 0
-
-    def add(self, values: NDArray[np.uint64]) -> None:
-        self._parts.append(np.unique(values))
-        self._waiting += len(self._parts[-1])
-        if self._waiting > len(self._parts[0]) + _BLOCK:
-            self.values()
-
-    def values(self) -> NDArray[np.uint64]:
-        self._parts, self._waiting = [np.unique(np.concatenate(self._parts))], 0
-        return self._parts[0]

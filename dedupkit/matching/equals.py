@@ -9,6 +9,8 @@ import numpy as np
 from dedupkit.scratch import Scratch, blocks, release
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _BYTES_A_ROW = 96  # while rows of 32 bytes are sorted
@@ -64,3 +66,17 @@ def _first_of_equals(rows: NDArray[Any]) -> NDArray[np.int64]:
     first = np.empty(len(order), dtype=np.int64)
     first[order] = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
     return first
+
+
+def firsts(first: NDArray[np.int64], scratch: Scratch) -> NDArray[np.int64]:
+    """Numbers of the rows that equal none before them, out of what `first_of_equals` gives."""
+    rows = scratch.growing(np.int64)
+    for block in blocks(len(first), _BLOCK):
+        rows.append(block.start + np.flatnonzero(first[block] == np.arange(block.start, block.stop)))
+    return rows.whole()
+
+
+def copies(first: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Numbers of the rows that equal an earlier one, some at a time; those with a negative first equal none."""
+    for block in blocks(len(first), _BLOCK):
+        yield block.start + np.flatnonzero((first[block] >= 0) & (first[block] != np.arange(block.start, block.stop)))

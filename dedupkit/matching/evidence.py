@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dedupkit.matching.against import FAR
+from dedupkit.matching.near_hashes import TRIMMED
 from dedupkit.matching.score import score
 from dedupkit.matching.turns import INVERSE, ORIENTATIONS
 from dedupkit.sample import PAIRS
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from dedupkit.matching.suspects import Suspects
     from dedupkit.sample import Tier
 
-_TRIMMED = ("none", "a", "b", "both")
 _MEASURES = ("inliers", "blocks", "agreement", "conflict", "outline", "off_tone", "overlap")
 
 
@@ -66,7 +66,7 @@ class Found:
         if found.bits[row] != FAR:
             values["hamming_bits"] = int(found.bits[row])
             values["orientation"] = ORIENTATIONS[found.turn[row]]
-            values["trimmed"] = _TRIMMED[found.trimmed[row]]
+            values["trimmed"] = TRIMMED[found.trimmed[row]]
         if not np.isnan(found.cosine[row]):
             values["cosine"] = float(found.cosine[row])
         if self.verdict is not None:

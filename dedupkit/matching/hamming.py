@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dedupkit.matching.bit_sampling import sampled_pairs
-from dedupkit.matching.equals import first_of_equals
+from dedupkit.matching.equals import copies, first_of_equals, firsts
 from dedupkit.matching.runs import Runs, pack, packed_once, unpack
 from dedupkit.matching.turns import mirrored_distances
 from dedupkit.scratch import Scratch, blocks, release
@@ -144,13 +144,12 @@ def hamming_parts(
     scratch = scratch or Scratch()
     words = _words(codes, layout, scratch)
     first = first_of_equals(words, memory=memory, scratch=scratch)
-    rows = _firsts(first, scratch)
+    rows = firsts(first, scratch)
     distinct = words if len(rows) == len(words) else _taken(words, rows, scratch)
     transposed = _words(codes, layout, scratch, rows=rows) if turned else None
     found = Runs(scratch, np.uint64, packed_once)
-    for block in blocks(len(first), _CANDIDATES):
-        copies = block.start + np.flatnonzero(first[block] != np.arange(block.start, block.stop))
-        found.add(pack(first[copies], copies))
+    for again in copies(first):
+        found.add(pack(first[again], again))
     near = Runs(scratch, np.uint64, packed_once)
     sampled_pairs(distinct, transposed, max_hamming_bits, threads=threads, memory=memory, into=near, spread=spread)
     for packed in near.merged():
@@ -202,14 +201,6 @@ def _words(
         release(codes)
         release(words)
     return words
-
-
-def _firsts(first: NDArray[np.int64], scratch: Scratch) -> NDArray[np.int64]:
-    """The rows that equal none before them."""
-    rows = scratch.growing(np.int64)
-    for block in blocks(len(first), _CANDIDATES):
-        rows.append(block.start + np.flatnonzero(first[block] == np.arange(block.start, block.stop)))
-    return rows.whole()
 
 
 def _taken(values: NDArray[Any], rows: NDArray[np.int64], scratch: Scratch) -> NDArray[Any]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NEAR = np.dtype([("a", np.int64), ("b", np.int64), ("bits", np.uint16), ("turn", np.uint8), ("trimmed", np.uint8)])
 """A pair of rows, a < b; `trimmed`: whose frame was trimmed, 1 of a, 2 of b, 3 of both."""
+TRIMMED = ("none", "a", "b", "both")
+"""Names of the numbers in `trimmed`."""
 _BLOCK = 1 << 16
 
 

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from dedupkit.errors import UsageError
 from dedupkit.matching.cells import CellFiles, around_means, even_cells, one_after_another
+from dedupkit.matching.equals import copies, firsts
 from dedupkit.matching.hits import HIT, each_once, hits_of, joined, nearest_hits
 from dedupkit.matching.means import unpacked
 from dedupkit.matching.runs import Runs, pack
@@ -170,13 +171,13 @@ def find_neighbours(
     _check(descriptors, min_cosine, max_neighbours, hard_limit)
     with threadpool_limits(1), ThreadPoolExecutor(threads, "dedupkit") as pool:
         first = first_of_equal_rows(descriptors, scratch)
-        rows = _firsts(first, scratch)
+        rows = firsts(first, scratch)
         exact = len(rows) < max(2, exact_below)
         cells = one_after_another(descriptors, rows) if exact else around_means(descriptors, rows, seed, pool, scratch)
         search = _Search(cells, min_cosine, pool, spread)
         pairs = Runs(scratch, HIT, each_once)
-        for copies in _copies(first):
-            pairs.add(copies)
+        for again in copies(first):
+            pairs.add(hits_of(first[again], again, np.ones(len(again), dtype=np.float32)))
         capped, limit = search.all_lists(max_neighbours, hard_limit, pairs)
         recall = None if exact else search.recall(pairs, limit, np.random.default_rng([seed, 1]))
     return FoundNeighbours(pairs, np.sort(capped), recall)
@@ -210,22 +211,12 @@ def first_of_equal_rows(descriptors: NDArray[Any], scratch: Scratch | None = Non
     starts[1:] = keys[order[1:]] != keys[order[:-1]]
     first[order] = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
     for block in blocks(len(first)):
-        copies = block.start + np.flatnonzero(
-            (first[block] >= 0) & (first[block] != np.arange(block.start, block.stop))
-        )
-        differ = (descriptors[copies] != descriptors[first[copies]]).any(axis=1)
-        first[copies[differ]] = copies[differ]
+        again = block.start + np.flatnonzero((first[block] >= 0) & (first[block] != np.arange(block.start, block.stop)))
+        differ = (descriptors[again] != descriptors[first[again]]).any(axis=1)
+        first[again[differ]] = again[differ]
         release(descriptors)
     release(first)
     return first
-
-
-def _firsts(first: NDArray[np.int64], scratch: Scratch) -> NDArray[np.int64]:
-    """The rows that have a descriptor and equal none before them."""
-    rows = scratch.growing(np.int64)
-    for block in blocks(len(first)):
-        rows.append(block.start + np.flatnonzero(first[block] == np.arange(block.start, block.stop)))
-    return rows.whole()
 
 
 def _digests(values: NDArray[Any]) -> NDArray[np.uint64]:
@@ -358,12 +349,3 @@ def _near(
         near[full] = cosines[full] >= last[:, None]
         row, column = np.divmod(np.flatnonzero(near), cosines.shape[1])
     return row, column, counts
-
-
-def _copies(first: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
-    """Each row that equals an earlier one, paired with the first such."""
-    for block in blocks(len(first)):
-        copies = block.start + np.flatnonzero(
-            (first[block] >= 0) & (first[block] != np.arange(block.start, block.stop))
-        )
-        yield hits_of(first[copies], copies, np.ones(len(copies), dtype=np.float32))

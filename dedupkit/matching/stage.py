@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from dedupkit.matching.equals import first_of_equals
-from dedupkit.matching.near_hashes import near_hashes
+from dedupkit.matching.equals import copies, first_of_equals
+from dedupkit.matching.near_hashes import TRIMMED, near_hashes
 from dedupkit.matching.radius import max_hamming_bits
 from dedupkit.matching.signatures import COLUMNS, gathered, worth_describing
 from dedupkit.matching.turns import ORIENTATIONS
@@ -38,7 +38,6 @@ RECALL_KEY = b"dedupkit.neighbour_recall"
 VERIFIED_KEY = b"dedupkit.verified"
 _COSINES = 1 << 15  # computed at a time
 _PAIRS = 1 << 18  # of a table that is handed on
-_TRIMMED = ("none", "a", "b", "both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ def _found(
     spread: Spread | None,
 ) -> FoundCandidates:
     first = first_of_equals(prints.digests, memory=memory, scratch=scratch)
-    radius = max_hamming_bits(matching, _distinct(first))
+    radius = max_hamming_bits(matching, len(first) - sum(map(len, copies(first))))
     options: Mapping[str, Any] = {"threads": threads, "scratch": scratch}
     near = near_hashes(prints, first, matching, radius, memory=memory, spread=spread, **options)
     metadata = {RADIUS_KEY: str(radius)}
@@ -165,11 +164,6 @@ def _found(
         recall = "" if neighbours.recall is None else f"{neighbours.recall:.4f}"
         metadata |= {CAPPED_KEY: str(len(neighbours.capped)), RECALL_KEY: recall}
     return FoundCandidates(PAIRS.with_metadata(metadata), _tables(prints, first, near, neighbours))
-
-
-def _distinct(first: NDArray[np.int64]) -> int:
-    """How many rows are the first of their bytes."""
-    return sum(int((first[block] == np.arange(block.start, block.stop)).sum()) for block in blocks(len(first)))
 
 
 def _neighbours(
@@ -198,8 +192,8 @@ def _tables(
     prints: Fingerprints, first: NDArray[np.int64], near: NDArray[Any], neighbours: FoundNeighbours | None
 ) -> Iterator[pa.Table]:
     positions = prints.positions
-    for originals, copies in _copies(first):
-        yield _table(positions[originals], positions[copies], np.full(len(copies), Tier.EXACT.value, object))
+    for original, again in _copies(first):
+        yield _table(positions[original], positions[again], np.full(len(again), Tier.EXACT.value, object))
     done = 0
     for hits in [] if neighbours is None else neighbours.pairs.merged():
         until = int(np.searchsorted(near["a"], hits["a"][-1], side="right")) if len(hits) else done
@@ -211,13 +205,10 @@ def _tables(
 
 def _copies(first: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Rows that equal an earlier one, with that one, sorted by both."""
-    found = [
-        block.start + np.flatnonzero(first[block] != np.arange(block.start, block.stop)) for block in blocks(len(first))
-    ]
-    copies = np.concatenate([np.empty(0, np.int64), *found])
-    copies = copies[np.argsort(first[copies], kind="stable")]
-    for block in blocks(len(copies), _PAIRS):
-        yield np.asarray(first[copies[block]]), copies[block]
+    again = np.concatenate([np.empty(0, np.int64), *copies(first)])
+    again = again[np.argsort(first[again], kind="stable")]
+    for block in blocks(len(again), _PAIRS):
+        yield np.asarray(first[again[block]]), again[block]
 
 
 def _near_tables(prints: Fingerprints, near: NDArray[Any], hits: NDArray[Any] | None) -> Iterator[pa.Table]:
@@ -226,7 +217,7 @@ def _near_tables(prints: Fingerprints, near: NDArray[Any], hits: NDArray[Any] | 
     columns: dict[str, Any] = {
         "hamming_bits": near["bits"],
         "orientation": _named(ORIENTATIONS, near["turn"]),
-        "trimmed": _named(_TRIMMED, near["trimmed"]),
+        "trimmed": _named(TRIMMED, near["trimmed"]),
     }
     described = bool(prints.descriptors.shape[1])
     if described:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import mmap
-import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
+from weakref import finalize
 
 import cv2
 import numpy as np
@@ -139,11 +138,8 @@ class Views:
 @contextmanager
 def views_in(parts: Folder, name: str) -> Iterator[Views]:
     """The views of one file; where its folder is not local, of a copy."""
-    if not parts.remote:
-        yield Views([parts.path(name)])
-        return
-    with TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
-        yield Views([_copied(parts, name, folder)])
+    with parts.local(name) as path:
+        yield Views([path])
 
 
 class ViewsOfShards:
@@ -157,7 +153,8 @@ class ViewsOfShards:
 
     def __init__(self, parts: Folder) -> None:
         self._parts, self._opened, self._lock = parts, dict[int, Views | None](), Lock()
-        self._copies: TemporaryDirectory[str] | None = None
+        self._copies = ExitStack()
+        finalize(self, self._copies.close)
 
     def release(self) -> None:
         """Take the pages that were looked at out of this process."""
@@ -179,17 +176,7 @@ class ViewsOfShards:
     def _open(self, name: str) -> Views | None:
         if not self._parts.exists(name):
             return None
-        if not self._parts.remote:
-            return Views([self._parts.path(name)])
-        self._copies = self._copies or TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True)
-        return Views([_copied(self._parts, name, self._copies.name)])
-
-
-def _copied(parts: Folder, name: str, folder: str) -> str:
-    copy = Path(folder, name)
-    with parts.reading(name) as source, copy.open("wb") as target:
-        shutil.copyfileobj(source, target)
-    return str(copy)
+        return Views([self._copies.enter_context(self._parts.local(name))])
 
 
 def part_name(shard: int) -> str:
@@ -210,8 +197,6 @@ class GeometryVerifier:
     ----------
     views : Views or ViewsOfShards
         Of all pictures that may be asked about; one without a view is no copy of anything.
-    cosine : callable
-        Cosines of the descriptors of pairs of positions.
     min_entropy : float
         Bits of luminance, of 5.  Pictures below, letters and signs, are copies only where the one lies over the other
         as it is: a `b` turned is a `q`, and an `a` is a part of an `ä`.
@@ -224,17 +209,12 @@ class GeometryVerifier:
     def __init__(
         self,
         views: Views | ViewsOfShards,
-        cosine: Callable[[NDArray[np.uint64], NDArray[np.uint64]], NDArray[np.float32]],
         min_entropy: float,
         threads: int,
         observe: Callable[[int], None],
     ) -> None:
-        self._views, self._cosine, self._min_entropy = views, cosine, min_entropy
+        self._views, self._min_entropy = views, min_entropy
         self._threads, self._observe = threads, observe
-
-    def cosine(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Cosine of the descriptors of pairs of positions; 0 where one has none."""
-        return self._cosine(a, b)
 
     def __call__(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[Any]:
         """Evidence about pairs of positions."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dedupkit.matching.stage import SearchFacts
 from dedupkit.parts import Part, make_parts, read_schema, read_table, table_name, write_table
@@ -21,7 +18,7 @@ from dedupkit.report.placeholders import suspected_placeholders
 from dedupkit.report.previews import MEASURES, choose_previews, taken_out
 from dedupkit.report.sensitive import hidden, sensitive_facts
 from dedupkit.sample import ROW_BITS
-from dedupkit.storage import Folder, digest
+from dedupkit.storage import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from dedupkit.report.decided import Decided
     from dedupkit.report.previews import PreviewGroup
     from dedupkit.sources.base import Shard, Source
+    from dedupkit.storage import Folder
 
 STAGE = "thumbnails/1"
 _THUMBNAILS = pa.schema({"position": pa.uint64(), "image": pa.binary()})
@@ -101,16 +99,10 @@ def report(
 @contextmanager
 def _decisions_at_hand(journey: Journey) -> Iterator[Decided]:
     """All decisions; those on a store are fetched once, as a report reads them again and again."""
-    stage, names = journey.tables.stage("decisions"), journey.part_names()
-    if not stage.parts.remote:
-        yield lambda columns: (read_table(stage, name, columns) for name in names)
-        return
-    with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
-        for name in names:
-            with stage.parts.reading(name) as source, Path(folder, name).open("wb") as target:
-                shutil.copyfileobj(source, target)
-        here = replace(stage, parts=Folder(folder))
-        yield lambda columns: (read_table(here, name, columns) for name in names)
+    parts = journey.tables.stage("decisions").parts
+    with ExitStack() as fetched:
+        paths = [fetched.enter_context(parts.local(name)) for name in journey.part_names()]
+        yield lambda columns: (pq.read_table(path, columns=columns, use_threads=False) for path in paths)
 
 
 def _captions_of(journey: Journey, rows: pa.Table) -> pa.ChunkedArray:

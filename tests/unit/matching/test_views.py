@@ -33,10 +33,7 @@ class Given(dict[int, View]):
 def verified(one: Image.Image, other: Image.Image, min_entropy: float) -> Any:
     views = Given({number: view_of(np.asarray(each), 10) for number, each in enumerate((one, other))})
 
-    def unknown(a: Any, b: Any) -> Any:
-        return np.zeros(len(a), np.float32)
-
-    verify = GeometryVerifier(cast("Views", views), unknown, min_entropy, 1, lambda pairs: None)
+    verify = GeometryVerifier(cast("Views", views), min_entropy, 1, lambda pairs: None)
     return verify(np.array([0], np.uint64), np.array([1], np.uint64))
 
 
