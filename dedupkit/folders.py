@@ -56,7 +56,7 @@ class Folder:
 
     def path(self, name: str = "") -> str:
         """Path of `name` as this folder's filesystem writes it."""
-        root = opened(self.url)[1] if self.remote else str(Path(self.url))
+        root = opened(self.url)[1] if self.remote else str(Path(on_disk(self.url)))
         return f"{root}/{name}" if name else root
 
     def below(self, name: str) -> Folder:

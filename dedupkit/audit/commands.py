@@ -58,7 +58,7 @@ def audit(
     from dedupkit.audit.run import AuditOptions
     from dedupkit.audit.run import audit as run
     from dedupkit.canaries.commands import passphrase
-    from dedupkit.cli import shown_progress
+    from dedupkit.commands.running import shown_progress
     from dedupkit.terminal import printable
 
     attacks, model = _what(asked, only)

@@ -45,7 +45,7 @@ def decontaminate(
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and matches as JSON.")] = False,
 ) -> None:
     """Drop from TRAIN what stands in evaluation sets or others that it must not hold; these are never compared."""
-    from dedupkit.cli import recipe_of, shown_progress
+    from dedupkit.commands.running import recipe_of, shown_progress
     from dedupkit.decontamination.run import decontaminate as run
     from dedupkit.errors import UsageError
     from dedupkit.recipe import SourceOptions

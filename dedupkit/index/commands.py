@@ -57,7 +57,7 @@ def build(
     as_json: _Json = False,
 ) -> None:
     """Make an index of SOURCE."""
-    from dedupkit.cli import recipe_of, shown_progress
+    from dedupkit.commands.running import recipe_of, shown_progress
     from dedupkit.index.kept import Index
 
     with shown_progress() as progress:
@@ -82,7 +82,7 @@ def add(
     as_json: _Json = False,
 ) -> None:
     """Compare SOURCE with the index and with itself, and put it in; what was added before is passed over."""
-    from dedupkit.cli import shown_progress
+    from dedupkit.commands.running import shown_progress
     from dedupkit.index.kept import Index
 
     with shown_progress() as progress:

@@ -35,7 +35,7 @@ def plan(
     json_file: Annotated[str | None, typer.Option("--json", help="Write all numbers here; - for stdout.")] = None,
 ) -> None:
     """Clean a sample of SOURCE, and say what time, memory, disk and money the whole of it would take."""
-    from dedupkit.cli import check_writable, recipe_of, shown_progress
+    from dedupkit.commands.running import check_writable, recipe_of, shown_progress
     from dedupkit.planning.run import plan as run
 
     if json_file not in (None, "-"):

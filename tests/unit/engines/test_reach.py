@@ -39,7 +39,7 @@ def source(tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
 def test_who_sees_the_same_is_not_refused_and_nothing_is_left(source: Any, tmp_path: Path, scheme: str) -> None:
-    folder = Folder(f"{scheme}{tmp_path}/work")
+    folder = Folder.at(f"{scheme}{tmp_path}/work")
     reach = Reach.laid(folder, source, source.shards())
     reach.check()
     assert folder.names() == [reach.mark]

@@ -1,0 +1,1 @@
+"""The commands that every run begins with, and what all commands share."""
