@@ -30,7 +30,7 @@ from dedupkit.errors import RunError, UsageError
 from dedupkit.recipe import Augment, Blocklist, Canaries, Recipe
 from tests.integration.test_canaries import natural, write_folder, write_tars
 
-SAMPLES, PLANTED = 5000, 64
+SAMPLES, PLANTED = 2500, 64
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, str]:
-    """A set of 5,000 with 64 canaries, its manifest, and what the run logged."""
+    """A set of 2,500 with 64 canaries, its manifest, and what the run logged."""
     out = tmp_path_factory.mktemp("out") / "clean"
     said, handler = io.StringIO(), logging.StreamHandler
     listener = handler(said)

@@ -165,10 +165,10 @@ def test_from_the_limit_on_bits_are_sampled_and_below_it_the_search_is_complete(
 @pytest.mark.parametrize("turned", [True, False])
 def test_a_budget_of_memory_and_files_change_no_pair(turned: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(11)
-    codes = random_codes(PDQ, 16_000, rng)
+    codes = random_codes(PDQ, 8_000, rng)
     codes[:500] = codes[500:1000]
-    codes[2000:3500] = changed(np.repeat(codes[:1], 1500, axis=0), 5, rng)  # a crowd, in one slice of each choice
-    codes[5000:7000] = changed(codes[8000:10_000], 12, rng)
+    codes[2000:2800] = changed(np.repeat(codes[:1], 800, axis=0), 5, rng)  # a crowd, in one slice of each choice
+    codes[4000:5000] = changed(codes[6000:7000], 12, rng)
     free = hamming_pairs(codes, PDQ, 24, turned=turned, complete_below=0)
     with scratch_files(tmp_path) as scratch:
         parts = list(
