@@ -15,6 +15,7 @@ from dedupkit.examples import block_examples, fingerprint_examples
 from dedupkit.fingerprints import stage as fingerprinting
 from dedupkit.fingerprints.given import STAGE as GIVEN_STAGE
 from dedupkit.fingerprints.given import given_fingerprints
+from dedupkit.hygiene.brought import BroughtChecks
 from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.mitigation.stage import clean_captions
 from dedupkit.parts import Part, make_parts, table_name, write_table
@@ -39,6 +40,9 @@ def fingerprint_shards(journey: Journey) -> list[dict[str, Any]]:
         "blocklist": digest(journey.blocker.identity),
         "fields": str(journey.emits),
     }
+    brought = BroughtChecks.of(journey.recipe.hygiene)
+    if brought:
+        choices["checks"] = brought.identity
     parts = [
         Part(
             table_name(number),

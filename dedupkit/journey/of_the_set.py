@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dedupkit.storage import Stage
 
 _CANDIDATES = "candidates.parquet"
-_OF_EMITTING = {"strip_metadata", "orientation", "drop_fields"}
+_OF_OTHERS = {"strip_metadata", "orientation", "drop_fields", "checks"}  # faults of checks stand in the fingerprints
 _OF_PROOF = {"verify", "min_score", "look_alikes", "min_look_alike_cosine", "sure_cosine"}
 
 
@@ -164,7 +164,7 @@ def _decided(journey: Journey, matched: Matched, folder: Path) -> Iterator[pa.Ta
 
 def _checks(journey: Journey) -> str:
     """All that decides which samples have a fault, and what their captions are."""
-    found: list[Any] = [journey.recipe.hygiene.model_dump(exclude=_OF_EMITTING), journey.tables.placeholders.identity]
+    found: list[Any] = [journey.recipe.hygiene.model_dump(exclude=_OF_OTHERS), journey.tables.placeholders.identity]
     if journey.tables.blocked_by:
         stages = map(journey.tables.stage, journey.tables.blocked_by)
         found += [[report["sha256"] for report in stage.reports(journey.part_names())] for stage in stages]
