@@ -18,7 +18,7 @@ from dedupkit.errors import UsageError
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
 from dedupkit.mitigation.stage import settle_captions
-from dedupkit.options import resolve_recipe, versions
+from dedupkit.options import resolve_recipe
 from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
 from dedupkit.parts import silent
 from dedupkit.report.stage import report
@@ -27,6 +27,7 @@ from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
 from dedupkit.storage import Folder
 from dedupkit.takedown import PLAN, read_list
+from dedupkit.versions import versions
 
 if TYPE_CHECKING:
     import datasets

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from dedupkit._version import __version__
 from dedupkit.errors import UsageError
 from dedupkit.fingerprints.descriptors import open_describer
 from dedupkit.hygiene.brought import BroughtChecks
@@ -13,11 +11,6 @@ from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.plugins import DESCRIPTORS, SINKS
 from dedupkit.recipe import Recipe
 from dedupkit.sinks import make_sink
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_DECIDING_PACKAGES = ("ftfy", "numpy", "phonenumbers", "pillow", "pyarrow", "simplejpeg")
 
 
 def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:
@@ -41,10 +34,3 @@ def _check_plugins(recipe: Recipe) -> None:
             make_sink(name)
     if DESCRIPTORS.brings(recipe.descriptor):
         open_describer(recipe.descriptor)
-
-
-def versions() -> Mapping[str, str]:
-    """Versions of what an output depends on."""
-    from importlib import metadata
-
-    return {"dedupkit": __version__} | {name: metadata.version(name) for name in _DECIDING_PACKAGES}

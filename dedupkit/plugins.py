@@ -266,6 +266,26 @@ register_sink = SINKS.register
 register_attack = ATTACKS.register
 
 
+def import_plugins(module: str) -> None:
+    """Import a module that registers plugins; it may lie in the current folder.
+
+    Raises
+    ------
+    UsageError
+        There is none, or it raised.
+    """
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        import_module(module)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"the plugins of {module} cannot be loaded: {_quoted(error)}; mend it, or leave it out"
+        ) from error
+
+
 def carrying(task: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A task that takes what code registered in this process to the process that runs it.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from dedupkit.examples import with_evidence
+from dedupkit.blocking import with_evidence
 from dedupkit.grouping import stage as deciding
 from dedupkit.hygiene.captions import CaptionCleaner
 from dedupkit.journey.tables import LOOK_ALIKES_NAME, PAIRS_NAME, Matched

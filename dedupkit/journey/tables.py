@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dedupkit.examples import with_blocked
+from dedupkit.blocking import with_blocked
 from dedupkit.hygiene import checks
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE
 from dedupkit.parts import read_table, table_name

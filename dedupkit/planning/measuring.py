@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from dedupkit.journey import Journey
 from dedupkit.matching.stage import SearchFacts
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, settle_captions
-from dedupkit.options import versions
 from dedupkit.parts import read_table, silent
 from dedupkit.planning.estimate import Estimate, ratio
 from dedupkit.planning.laws import GEOMETRY_S
@@ -22,6 +21,7 @@ from dedupkit.report.stage import report
 from dedupkit.sample import Action, Tier
 from dedupkit.sinks import make_sink, stage_of
 from dedupkit.sinks.stage import emit
+from dedupkit.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
