@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
 from dedupkit.disk import PARTIAL
-from dedupkit.errors import RunError, UsageError, error_text, public
+from dedupkit.errors import RunError, UsageError, public
 from dedupkit.lease import leased
+from dedupkit.locks import locked, unwritable
 from dedupkit.sources.places import place_of
 from dedupkit.storage import Folder
 from dedupkit.stores import abort_uploads, is_remote, opened
@@ -80,7 +81,7 @@ def claim(folder: Folder, *, overwrite: bool) -> None:
                 folder.below(_WORK).remove(name)  # but never the mark, without which the folder is a stranger's
         folder.write_json(_MARK, {"written_by": "dedupkit", "version": __version__})
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder.url, error) from error
 
 
 def _claimed_by_half(folder: Folder, names: list[str]) -> bool:
@@ -98,33 +99,12 @@ def alone_in(folder: Folder) -> Iterator[None]:
     UsageError
         Another run is at work there.
     """
-    with leased(folder.below(_WORK), LOCK_NAME) if folder.remote else _locked(folder):
+    busy = f"another run is writing to {folder.url}; wait for it, or name another folder"
+    work = folder.below(_WORK)
+    with leased(work, LOCK_NAME) if folder.remote else locked(work.url, LOCK_NAME, busy):
         if folder.remote:
             abort_uploads(folder.url)  # of runs that were killed: nobody else is at work here
         yield
-
-
-@contextmanager
-def _locked(folder: Folder) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    place = Path(folder.url, _WORK, LOCK_NAME)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise UsageError(f"another run is writing to {folder.url}; wait for it, or name another folder") from error
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _unwritable(folder: Folder, error: Exception) -> UsageError:
-    return UsageError(f"{public(folder.url)} cannot be written: {error_text(error)}; name another folder")
 
 
 def _check_apart(folder: Folder, source: Any) -> None:

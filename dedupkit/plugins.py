@@ -281,9 +281,7 @@ def import_plugins(module: str) -> None:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(
-            f"the plugins of {module} cannot be loaded: {_quoted(error)}; mend it, or leave it out"
-        ) from error
+        raise UsageError(f"the module {module} cannot be imported: {_quoted(error)}; mend its name or it") from error
 
 
 def carrying(task: Callable[[Any], Any]) -> Callable[[Any], Any]:

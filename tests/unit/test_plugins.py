@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from dedupkit.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _MODULE = """
 from dedupkit.plugins import register_check
@@ -108,7 +108,7 @@ def test_two_packages_that_bring_one_name_are_both_named(site: Path) -> None:
 
 
 def test_what_is_not_there_is_told_with_what_is() -> None:
-    with pytest.raises(UsageError, match="check must be one of own; got 'gone', see docs/extending.md"):
+    with pytest.raises(UsageError, match="check must be one of own; got 'gone', see docs"):
         registry().find("gone")
 
 
