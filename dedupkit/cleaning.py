@@ -18,7 +18,7 @@ from dedupkit.errors import UsageError
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
 from dedupkit.mitigation.stage import settle_captions
-from dedupkit.options import resolve_recipe, versions
+from dedupkit.options import resolve_recipe
 from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
 from dedupkit.parts import silent
 from dedupkit.report.stage import report
@@ -27,6 +27,7 @@ from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
 from dedupkit.storage import Folder
 from dedupkit.takedown import PLAN, read_list
+from dedupkit.versions import versions
 
 if TYPE_CHECKING:
     import datasets
@@ -147,11 +148,11 @@ def clean(
         taken_down = listed if listed.num_rows else None
         journey = Journey(opened, chosen, work, workforce, progress or silent, planting=planting, taken_down=taken_down)
         check_reach(workforce, work, journey.source, journey.shards)
-        return Result(str(out), _go(journey, folder, _described(source)))
+        return Result(str(out), carry_out(journey, folder, described(source)))
 
 
-def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
-    """The journey from shards to report; what the report says."""
+def carry_out(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
+    """All stages of a journey, from shards to report, into an output folder; what the report says."""
     recipe = journey.recipe
     fingerprints = journey.fingerprint()
     if not sum(part["rows"] for part in fingerprints):
@@ -183,14 +184,14 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     return summary
 
 
-def _described(source: Any) -> str:
+def described(source: Any) -> str:
     """A source in words: its path, without a URL's user, password and query; else its type."""
     if isinstance(source, (str, os.PathLike)):
         from dedupkit.sources.listing import public
 
         return public(os.fsdecode(source))
     if isinstance(source, (list, tuple)) and source and all(isinstance(each, (str, os.PathLike)) for each in source):
-        return ", ".join(map(_described, source))
+        return ", ".join(map(described, source))
     return type(source).__name__
 
 

@@ -23,6 +23,7 @@ from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError, public
 from dedupkit.index.commands import app as index_commands
 from dedupkit.planning.commands import plan
+from dedupkit.plugins import import_plugins
 from dedupkit.terminal import printable
 
 app = typer.Typer(
@@ -93,5 +94,11 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE", help="Import it first, for what it registers: docs/extending.md. May repeat."),
+    ] = None,
 ) -> None:
     """Clean captioned image sets before training so that models memorise less, and audit the models after."""
+    for module in plugin or ():
+        import_plugins(module)

@@ -16,7 +16,7 @@ from dedupkit.fingerprints.stage import fingerprint_shard
 from dedupkit.matching.radius import max_hamming_bits
 from dedupkit.matching.shown import BLOCKED, VIEWS_NAME, Given, find_shown
 from dedupkit.parts import Part, make_part, make_parts, read_table, stale_parts, write_table
-from dedupkit.sample import FINGERPRINTS, Reason, Tier
+from dedupkit.sample import FINGERPRINTS, Tier
 from dedupkit.sources.base import Shard
 from dedupkit.sources.listing import error_text
 from dedupkit.sources.opening import open_source
@@ -273,42 +273,3 @@ def find_in_shards(
 def _as_many(samples: int, given: int) -> int:
     """Size of a set with as many pairs in it as there are between samples and given pictures."""
     return int((2 * samples * given) ** 0.5) + 1
-
-
-def with_blocked(table: pa.Table, blocked: Sequence[pa.Table]) -> pa.Table:
-    """Fingerprints of a shard in which what was blocked has it as its fault, whatever other fault it had not yet."""
-    for each in blocked:
-        if each.num_rows:
-            rows = each["row"].to_numpy()
-            mask = np.zeros(table.num_rows, dtype=bool)
-            mask[rows] = True
-            blocked = pa.repeat(Reason.BLOCKED.value, len(rows))
-            told = {
-                "fault": each["reason"] if "reason" in each.column_names else blocked,
-                "fault_detail": each["detail"].combine_chunks(),
-            }
-            for name, values in told.items():
-                if name in table.column_names:
-                    column = pc.replace_with_mask(table[name].combine_chunks(), pa.array(mask), _flat(values))
-                    table = table.set_column(table.column_names.index(name), FINGERPRINTS.field(name), column)
-    return table
-
-
-def _flat(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-
-
-def with_evidence(decisions: pa.Table, blocked: Sequence[pa.Table]) -> pa.Table:
-    """Decisions about a shard in which what was blocked says by which evidence."""
-    for each in blocked:
-        if each.num_rows:
-            mask = np.zeros(decisions.num_rows, dtype=bool)
-            mask[each["row"].to_numpy()] = True
-            place = pa.array(np.cumsum(mask) - 1, mask=~mask)
-            for name in ("tier", "evidence"):
-                column = decisions[name].combine_chunks()
-                given = each[name].combine_chunks().take(place)
-                fresh = pc.if_else(pa.array(mask), given, column)
-                number = decisions.column_names.index(name)
-                decisions = decisions.set_column(number, decisions.schema.field(name), fresh)
-    return decisions

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from dedupkit._version import __version__
 from dedupkit.errors import UsageError
+from dedupkit.fingerprints.descriptors import open_describer
+from dedupkit.hygiene.brought import BroughtChecks
 from dedupkit.hygiene.sensitive import Lookout
+from dedupkit.plugins import DESCRIPTORS, SINKS
 from dedupkit.recipe import Recipe
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_DECIDING_PACKAGES = ("ftfy", "numpy", "phonenumbers", "pillow", "pyarrow", "simplejpeg")
+from dedupkit.sinks import make_sink
 
 
 def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:
@@ -25,11 +22,15 @@ def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:
     elif not isinstance(recipe, Recipe):
         raise UsageError(f"recipe must be a Recipe or the path of a TOML file, got {type(recipe).__name__}")
     Lookout.of(recipe.hygiene).check()
+    _check_plugins(recipe)
     return recipe
 
 
-def versions() -> Mapping[str, str]:
-    """Versions of what an output depends on."""
-    from importlib import metadata
-
-    return {"dedupkit": __version__} | {name: metadata.version(name) for name in _DECIDING_PACKAGES}
+def _check_plugins(recipe: Recipe) -> None:
+    """What others bring can be made: nobody should learn under way that it cannot."""
+    BroughtChecks.of(recipe.hygiene).check()
+    for name in recipe.output.formats:
+        if SINKS.brings(name):
+            make_sink(name)
+    if DESCRIPTORS.brings(recipe.descriptor):
+        open_describer(recipe.descriptor)

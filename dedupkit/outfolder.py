@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
 from dedupkit.disk import PARTIAL
-from dedupkit.errors import RunError, UsageError, error_text, public
+from dedupkit.errors import RunError, UsageError, public
 from dedupkit.lease import leased
+from dedupkit.locks import locked, unwritable
 from dedupkit.sources.places import place_of
 from dedupkit.storage import Folder
 from dedupkit.stores import abort_uploads, is_remote, opened
@@ -27,6 +28,7 @@ _WORK = ".dedupkit"
 _MARK_NAME = "dedupkit.json"
 _MARK = f"{_WORK}/{_MARK_NAME}"
 LOCK_NAME = "lock"
+BROUGHT = "brought-"  # in front of the names of receipts of outputs that sinks of others wrote
 
 
 def check(out: str | os.PathLike[str], source: Any) -> Folder:
@@ -48,6 +50,12 @@ def check(out: str | os.PathLike[str], source: Any) -> Folder:
     return folder
 
 
+def of_others(folder: Folder) -> list[str]:
+    """Folders in an output that sinks of others wrote, whether those are still installed or not."""
+    receipts = folder.below(_WORK).below("receipts").names()
+    return [name.removeprefix(BROUGHT) for name in receipts if name.startswith(BROUGHT)]
+
+
 def _names_in(folder: Folder) -> list[str]:
     try:
         return folder.names()
@@ -64,15 +72,16 @@ def claim(folder: Folder, *, overwrite: bool) -> None:
         It cannot be written.
     """
     try:
+        ours = {*_OURS, *of_others(folder)}
         for name in folder.names():
-            if name.endswith(PARTIAL) or (overwrite and name in _OURS):
+            if name.endswith(PARTIAL) or (overwrite and name in ours):
                 folder.remove(name)  # half of a file that a killed run was writing, or all of it
         for name in folder.below(_WORK).names():
             if name.endswith(PARTIAL) or (overwrite and name not in (_MARK_NAME, LOCK_NAME)):
                 folder.below(_WORK).remove(name)  # but never the mark, without which the folder is a stranger's
         folder.write_json(_MARK, {"written_by": "dedupkit", "version": __version__})
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder.url, error) from error
 
 
 def _claimed_by_half(folder: Folder, names: list[str]) -> bool:
@@ -90,33 +99,12 @@ def alone_in(folder: Folder) -> Iterator[None]:
     UsageError
         Another run is at work there.
     """
-    with leased(folder.below(_WORK), LOCK_NAME) if folder.remote else _locked(folder):
+    busy = f"another run is writing to {folder.url}; wait for it, or name another folder"
+    work = folder.below(_WORK)
+    with leased(work, LOCK_NAME) if folder.remote else locked(work.url, LOCK_NAME, busy):
         if folder.remote:
             abort_uploads(folder.url)  # of runs that were killed: nobody else is at work here
         yield
-
-
-@contextmanager
-def _locked(folder: Folder) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    place = Path(folder.url, _WORK, LOCK_NAME)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise UsageError(f"another run is writing to {folder.url}; wait for it, or name another folder") from error
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _unwritable(folder: Folder, error: Exception) -> UsageError:
-    return UsageError(f"{public(folder.url)} cannot be written: {error_text(error)}; name another folder")
 
 
 def _check_apart(folder: Folder, source: Any) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 _BLOCK_ROWS = 1 << 14  # read at a time
+_MIXED = np.uint64(0x9E3779B97F4A7C15)  # odd, the golden ratio: hashes are far less even than digests
 _FEW = 1 << 18  # numbers that wait before they are sorted
 _CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}  # some filesystems
 
@@ -192,3 +193,17 @@ def release(values: NDArray[Any]) -> None:
 def blocks(count: int, size: int = _BLOCK_ROWS) -> Iterator[slice]:
     """Slices of so many rows."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def shares_of(rows: NDArray[Any], shares: int) -> NDArray[np.int64]:
+    """The share, of so many, that each row of whole numbers falls into by its content; equal rows fall into the same.
+
+    Parameters
+    ----------
+    rows : ndarray of an integer type, shape (n, words)
+        Keys, such as digests or hashes.
+    """
+    mixed = np.zeros(len(rows), dtype=np.uint64)
+    for word in range(rows.shape[1]):
+        mixed = (mixed ^ rows[:, word].astype(np.uint64)) * _MIXED
+    return ((mixed >> np.uint64(32)) % np.uint64(shares)).astype(np.int64)

@@ -4,58 +4,72 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from dedupkit.audit.command_options import (
+    AsJson,
+    Asked,
+    Batch,
+    Captions,
+    Controls,
+    Data,
+    Device,
+    Dtype,
+    Guidance,
+    ImagesEach,
+    Inpainted,
+    Manifest,
+    Minutes,
+    MostGenerations,
+    Only,
+    Out,
+    PassphraseFile,
+    SamplesAsked,
+    Seed,
+    ShowCanaries,
+    Steps,
+    Tries,
+    Unconditional,
+)
+from dedupkit.commands.options import LocalWorkers, RecipeFile
 from dedupkit.errors import UsageError
-
-_ATTACKS = ("extraction", "inpainting", "membership", "exposure")  # of `run`, which is not imported for --help
+from dedupkit.plugins import ATTACKS
 
 
 def audit(
-    asked: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[ATTACK] MODEL",
-            help="A folder of save_pretrained, a folder of images the model drew, or module:function; before it, "
-            "extraction, inpainting, membership or exposure for that attack alone.",
-        ),
-    ],
-    data: Annotated[str, typer.Option(help="What the model was trained on: an output of clean, or any source.")],
-    canaries: Annotated[str | None, typer.Option(metavar="FILE", help="The private manifest of canaries.")] = None,
-    controls: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Images like those, that the model never saw.")
-    ] = None,
-    out: Annotated[str, typer.Option(help="Folder for audit.html and audit.json.")] = "audit",
-    only: Annotated[str | None, typer.Option(metavar="ATTACK,ATTACK", help="Which attacks; all of them.")] = None,
-    captions: Annotated[int | None, typer.Option(help="Captions asked for their image.")] = None,
-    images: Annotated[int | None, typer.Option(help="Images drawn of each caption.")] = None,
-    unconditional: Annotated[int | None, typer.Option(help="Images drawn where no captions are asked.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Images, and controls, that membership is asked of.")] = None,
-    inpainted: Annotated[int | None, typer.Option(help="The same for inpainting.")] = None,
-    tries: Annotated[int | None, typer.Option(help="Times that each is filled in.")] = None,
-    generations: Annotated[int | None, typer.Option(help="Draw no more images than this in all.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Begin nothing new after this time.")] = None,
-    device: Annotated[str, typer.Option(help="Where the model runs, as torch names it.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
-    batch: Annotated[int, typer.Option(help="Images in the model at once.")] = 8,
-    steps: Annotated[int | None, typer.Option(help="Steps of drawing and filling in.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Weight of the caption when drawing.")] = None,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn by chance.")] = 0,
-    show_canaries: Annotated[
-        bool, typer.Option("--show-canaries", help="Let the report tell canaries one by one, and show them.")
-    ] = False,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="How the set is read.")] = None,
-    passphrase_file: Annotated[Path | None, typer.Option(help="File with the manifest's passphrase.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; as many as cores.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print audit.json.")] = False,
+    asked: Asked,
+    data: Data,
+    canaries: Manifest = None,
+    controls: Controls = None,
+    out: Out = "audit",
+    only: Only = None,
+    captions: Captions = None,
+    images: ImagesEach = None,
+    unconditional: Unconditional = None,
+    samples: SamplesAsked = None,
+    inpainted: Inpainted = None,
+    tries: Tries = None,
+    generations: MostGenerations = None,
+    minutes: Minutes = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch: Batch = 8,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    show_canaries: ShowCanaries = False,
+    recipe: RecipeFile = None,
+    passphrase_file: PassphraseFile = None,
+    workers: LocalWorkers = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure what a trained MODEL gives away: the three attacks of Carlini et al. 2023, and planted canaries."""
     from dedupkit.audit.album import Budget
     from dedupkit.audit.extraction_attack import ExtractionOptions
     from dedupkit.audit.inpainting_attack import InpaintingOptions
-    from dedupkit.audit.run import AuditOptions
+    from dedupkit.audit.options import AuditOptions
     from dedupkit.audit.run import audit as run
     from dedupkit.canaries.commands import passphrase
     from dedupkit.commands.running import shown_progress
@@ -92,13 +106,13 @@ def audit(
 
 def _what(asked: list[str], only: str | None) -> tuple[tuple[str, ...], str]:
     """Which attacks, on which model."""
-    if len(asked) == 2 and asked[0] in _ATTACKS and only is None:
+    if len(asked) == 2 and asked[0] in ATTACKS and only is None:
         return (asked[0],), asked[1]
     if len(asked) != 1:
-        names = ", ".join(_ATTACKS)
+        names = ", ".join(ATTACKS.names())
         raise UsageError(f"one MODEL is asked at a time, got {' '.join(asked)}; before it may stand one of {names}")
     named = None if only is None else tuple(each.strip() for each in only.split(",") if each.strip())
-    return named or _ATTACKS, asked[0]
+    return named or tuple(ATTACKS.own), asked[0]
 
 
 def _given(values: dict[str, int | None]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ Workers = Annotated[
     int | None,
     typer.Option(help="Worker processes; left out, one for every four cores. With ray: most tasks at once."),
 ]
+LocalWorkers = Annotated[int | None, typer.Option(help="Worker processes; left out, one for every four cores.")]
 Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="What the run may take, such as 4GiB; left out, what is quickest.")
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dedupkit.commands.options import LocalWorkers, Preset, RecipeFile
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -27,14 +28,12 @@ def decontaminate(
         list[str] | None,
         typer.Option(metavar="SET", help="What must not stand in TRAIN: a set, or an index of one; may be repeated."),
     ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE|NAME", help="TOML file with choices of the run.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")] = None,
+    recipe: RecipeFile = None,
+    preset: Preset = None,
     deduplicate: Annotated[
         bool, typer.Option("--deduplicate", help="Also remove the training set's own duplicates.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; left out, one for every four cores.")] = None,
+    workers: LocalWorkers = None,
     image_column: Annotated[str | None, typer.Option(help="Column of TRAIN that holds the images.")] = None,
     caption_column: Annotated[str | None, typer.Option(help="Column of TRAIN that holds the captions.")] = None,
     key_column: Annotated[str | None, typer.Option(help="Column of TRAIN that names the samples.")] = None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from dedupkit.cleaning import Result, _described, _go
+from dedupkit.cleaning import Result, carry_out, described
 from dedupkit.decontamination.finding import MATCH, STAGE, find_contaminated
 from dedupkit.decontamination.references import fingerprinted, named, recipe_for
 from dedupkit.engines.opening import check_reach, open_engine
@@ -203,7 +203,7 @@ def decontaminate(
         matches = journey.matches()
         counts = Counter(matches["set"].to_pylist())
         by_set = {name: counts[name] for name in sources}
-        result = None if folder is None else _written(journey, folder, _described(train), by_set)
+        result = None if folder is None else _written(journey, folder, described(train), by_set)
         return Decontaminated(matches, by_set, samples, result)
 
 
@@ -227,6 +227,6 @@ def _working(out: str | os.PathLike[str] | None, train: Any, overwrite: bool) ->
 def _written(journey: Journey, folder: Folder, train: str, by_set: dict[str, int]) -> Result:
     """The output, and in its report how many samples stood in each set."""
     told = ", ".join(f"{name} ({count})" for name, count in by_set.items())
-    summary = _go(journey, folder, f"{train}, less what stands in {told}") | {"contaminated": by_set}
+    summary = carry_out(journey, folder, f"{train}, less what stands in {told}") | {"contaminated": by_set}
     folder.write_json("report.json", summary)
     return Result(folder.url, summary)

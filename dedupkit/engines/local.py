@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.engines.budget import LEAST_MEMORY, RESIDENT, byte_count
 from dedupkit.errors import RunError, UsageError
+from dedupkit.plugins import carrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -102,7 +103,7 @@ class LocalEngine:
 
             try:
                 with self._workers() as pool:
-                    yield from _as_completed(pool, task, items, slots)
+                    yield from _as_completed(pool, carrying(task), items, slots)
             except TerminatedWorkerError as error:
                 why = str(error).partition("\n")[0]
                 raise RunError(f"a worker process died ({why}); run again to go on from the last part") from error

@@ -120,6 +120,6 @@ def _first_sample(source: Source, shard: Shard | None) -> str:
 
 
 def _versions() -> dict[str, str]:
-    from dedupkit.options import versions
+    from dedupkit.versions import versions
 
     return dict(versions())

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
 from dedupkit.fingerprints.decode import orientation_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ORIENTATION_TAG = 0x0112
@@ -37,9 +37,18 @@ _WEBP_KEPT = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"
 _WEBP_XMP, _WEBP_EXIF = 0x04, 0x08
 
 
+def container_of(data: bytes) -> Literal["jpeg", "png", "webp"] | None:
+    """Which of the containers that can be rewritten an encoded image has."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data.startswith(PNG_SIGNATURE):
+        return "png"
+    return "webp" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None
+
+
 def strippable(data: bytes) -> bool:
     """Whether `without_metadata` knows the container: JPEG, PNG or WebP."""
-    return _stripper(data) is not None
+    return container_of(data) is not None
 
 
 def without_metadata(data: bytes) -> bytes:
@@ -69,21 +78,11 @@ def without_metadata(data: bytes) -> bytes:
     >>> b"by me" in without_metadata(picture.getvalue())
     False
     """
-    strip = _stripper(data)
-    if strip is None:
+    container = container_of(data)
+    if container is None:
         return data
-    bare = strip(data)
+    bare = {"jpeg": _bare_jpeg, "png": _bare_png, "webp": _bare_webp}[container](data)
     return data if bare == data else bare
-
-
-def _stripper(data: bytes) -> Callable[[bytes], bytes] | None:
-    if data.startswith(b"\xff\xd8\xff"):
-        return _bare_jpeg
-    if data.startswith(PNG_SIGNATURE):
-        return _bare_png
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return _bare_webp
-    return None
 
 
 def _exif_of(data: bytes, prefix: bytes = b"") -> bytes:

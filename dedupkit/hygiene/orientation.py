@@ -8,17 +8,14 @@ the edge.  No package that is kept carries libjpeg's lossless transform.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from dedupkit.fingerprints.decode import orientation_of, strict_pillow, upright
-from dedupkit.hygiene.metadata import ORIENTATION_TAG, PNG_SIGNATURE, png_chunks, riff_chunks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from dedupkit.hygiene.metadata import ORIENTATION_TAG, PNG_SIGNATURE, container_of, png_chunks, riff_chunks
 
 _FULL_COLOUR, _HALF_WIDTH = 0, 1  # Pillow's numbers of 4:4:4 and 4:2:2
 _WEBP_QUALITY = 95  # that of [augment]; what a lossy file was made with does not stand in it
@@ -53,28 +50,21 @@ def baked(data: bytes) -> bytes:
     >>> Image.open(io.BytesIO(baked(picture.getvalue()))).size
     (20, 30)
     """
-    bake = _baker(data)
-    orientation = 1 if bake is None else orientation_of(data)
-    if bake is None or orientation == 1:
+    container = container_of(data)
+    orientation = 1 if container is None else orientation_of(data)
+    if container is None or orientation == 1:
         return data
     try:
         with strict_pillow(), Image.open(io.BytesIO(data)) as image:
             if getattr(image, "is_animated", False) and image.format != "MPO":
                 return data
             image.load()
+            bake = {"jpeg": _baked_jpeg, "png": _baked_png, "webp": _baked_webp}[container]
             return bake(image, orientation, data)
     except MemoryError:
         raise  # the machine's fault, not the image's
     except Exception:  # noqa: BLE001 - decoders of hostile bytes raise whatever they like; the image stays as it is
         return data
-
-
-def _baker(data: bytes) -> Callable[[Any, int, bytes], bytes] | None:
-    if data.startswith(b"\xff\xd8\xff"):
-        return _baked_jpeg
-    if data.startswith(PNG_SIGNATURE):
-        return _baked_png
-    return _baked_webp if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None
 
 
 def _baked_jpeg(image: JpegImagePlugin.JpegImageFile, orientation: int, data: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from dedupkit.commands.options import ImageColumn, KeyColumn, LocalWorkers, Preset, Source
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -23,27 +24,18 @@ app = typer.Typer(
 )
 
 _Index = Annotated[str, typer.Argument(metavar="INDEX", help="Folder of the index.")]
-_Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE", help="A folder of images, tars or Parquet, a glob, a saved dataset, or any fsspec URL."
-    ),
-]
 _Name = Annotated[str | None, typer.Option(help="What SOURCE is called in answers; left out, its path.")]
-_Workers = Annotated[int | None, typer.Option(help="Worker processes; left out, one for every four cores.")]
-_ImageColumn = Annotated[str | None, typer.Option(help="Column of a table that holds the images.")]
-_KeyColumn = Annotated[str | None, typer.Option(help="Column that names the samples.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def build(
     index: _Index,
-    source: _Source,
+    source: Source,
     recipe: Annotated[
         Path | None, typer.Option("--recipe", metavar="FILE|NAME", help="How images are compared, for good.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")] = None,
+    preset: Preset = None,
     expected_samples: Annotated[
         int, typer.Option(help="How many samples the index will hold; the radius of hashes is chosen for that many.")
     ] = 1_000_000,
@@ -51,9 +43,9 @@ def build(
         str, typer.Option(help="keep or none: what geometry needs of each picture, 30 KB; none leaves doubts.")
     ] = "keep",
     name: _Name = None,
-    workers: _Workers = None,
-    image_column: _ImageColumn = None,
-    key_column: _KeyColumn = None,
+    workers: LocalWorkers = None,
+    image_column: ImageColumn = None,
+    key_column: KeyColumn = None,
     as_json: _Json = False,
 ) -> None:
     """Make an index of SOURCE."""
@@ -74,11 +66,11 @@ def build(
 @app.command()
 def add(
     index: _Index,
-    source: _Source,
+    source: Source,
     name: _Name = None,
-    workers: _Workers = None,
-    image_column: _ImageColumn = None,
-    key_column: _KeyColumn = None,
+    workers: LocalWorkers = None,
+    image_column: ImageColumn = None,
+    key_column: KeyColumn = None,
     as_json: _Json = False,
 ) -> None:
     """Compare SOURCE with the index and with itself, and put it in; what was added before is passed over."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dedupkit.disk import PARTIAL
 from dedupkit.errors import UsageError
 from dedupkit.index.state import KINDS, STATE_NAME
+from dedupkit.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,21 +30,8 @@ def alone_in(folder: Folder) -> Iterator[None]:
     UsageError
         Another process is writing, or nobody can.
     """
-    from filelock import FileLock, Timeout
-
-    place = Path(folder.url, _LOCK)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise UsageError(f"another process is writing to the index {folder.url}; wait for it") from error
-    except OSError as error:
-        raise UsageError(f"{folder.url} cannot be written: {error.strerror or error}; name another folder") from error
-    try:
+    with locked(folder.url, _LOCK, f"another process is writing to the index {folder.url}; wait for it"):
         yield
-    finally:
-        lock.release()
 
 
 def clear_leftovers(folder: Folder, named: set[str], work: str = "") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dedupkit.scratch import Scratch, blocks, release
+from dedupkit.scratch import Scratch, blocks, release, shares_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BYTES_A_ROW = 96  # while rows of 32 bytes are sorted
-_MIXED = np.uint64(0x9E3779B97F4A7C15)  # odd, the golden ratio: hashes are far less even than digests
 _BLOCK = 1 << 18
 
 
@@ -50,10 +49,7 @@ def _of_share(rows: NDArray[Any], share: int, shares: int) -> NDArray[np.int64]:
     """Numbers of the rows whose content falls into a share; equal ones fall into the same."""
     found = []
     for block in blocks(len(rows), _BLOCK):
-        mixed = np.zeros(len(rows[block]), dtype=np.uint64)
-        for word in range(rows.shape[1]):
-            mixed = (mixed ^ rows[block, word].astype(np.uint64)) * _MIXED
-        found.append(block.start + np.flatnonzero((mixed >> np.uint64(32)) % np.uint64(shares) == share))
+        found.append(block.start + np.flatnonzero(shares_of(rows[block], shares) == share))
         release(rows)
     return np.concatenate(found)
 

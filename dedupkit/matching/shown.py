@@ -82,7 +82,7 @@ def find_shown(
     earlier: Sequence[str],
 ) -> dict[str, Any]:
     """Write the part of one shard, in the schema `BLOCKED`; samples of `earlier` stages are passed over."""
-    from dedupkit.examples import with_blocked
+    from dedupkit.blocking import with_blocked
 
     number, shard = item
     columns = (*COLUMNS, "descriptor") if recipe.descriptor else COLUMNS

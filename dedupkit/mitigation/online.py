@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from multiprocessing.context import get_spawning_popen
-from multiprocessing.sharedctypes import RawValue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image, ImageOps
 from dedupkit.errors import UsageError
 from dedupkit.mitigation.augment import Augmenter
 from dedupkit.mitigation.encoding import opened
+from dedupkit.mitigation.epochs import InEpochs
 from dedupkit.recipe import Limits
 
 if TYPE_CHECKING:
@@ -27,36 +26,7 @@ _IMAGES = ("image", "jpg", "jpeg", "png", "webp")  # as the sinks call it
 _DRAWS = 1 << 63
 
 
-class _Epoch:
-    """A number in shared memory, so that the workers of a DataLoader see it change even if they outlive an epoch."""
-
-    def __init__(self, value: int = 0) -> None:
-        self._cell = RawValue("q", value)
-
-    @classmethod
-    def _sharing(cls, cell: Any) -> _Epoch:
-        epoch = cls.__new__(cls)
-        epoch._cell = cell
-        return epoch
-
-    @property
-    def value(self) -> int:
-        return int(self._cell.value)
-
-    @value.setter
-    def value(self, value: int) -> None:
-        self._cell.value = value
-
-    def __deepcopy__(self, memo: Any) -> _Epoch:
-        return self  # `Dataset.shuffle` and others copy the transform, which still has to hear of epochs
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        if get_spawning_popen() is None:  # pickled into a file or a message: shared memory does not go there
-            return _Epoch, (self.value,)
-        return _Epoch._sharing, (self._cell,)
-
-
-class OnlineAugmenter:
+class OnlineAugmenter(InEpochs):
     """An `Augmenter` for training loops: the same picture has other pixels in every epoch.
 
     What comes out depends on seed, key and epoch alone, not on order, batches or workers.  A picture comes back as it
@@ -85,24 +55,7 @@ class OnlineAugmenter:
 
     def __init__(self, options: Augment, seed: int, limits: Limits | None = None) -> None:
         self.augmenter = Augmenter(options, seed, limits or Limits())
-        self._epoch = _Epoch()
-
-    @property
-    def epoch(self) -> int:
-        """The pass over the set that is under way."""
-        return self._epoch.value
-
-    def set_epoch(self, epoch: int) -> None:
-        """Begin a pass over the set; before the loop over it, in the main process.
-
-        Raises
-        ------
-        UsageError
-            If it is negative.
-        """
-        if epoch < 0:
-            raise UsageError(f"epoch must be 0 or more, got {epoch}")
-        self._epoch.value = epoch
+        super().__init__()
 
     def rows(self, rows: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
         """For ``Dataset.set_transform``: a batch as columns, of which ``image`` is changed.

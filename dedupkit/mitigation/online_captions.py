@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dedupkit.errors import UsageError
-from dedupkit.mitigation.online import _Epoch
+from dedupkit.mitigation.epochs import InEpochs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,7 +85,7 @@ class OnlineCaptions:
                 raise UsageError(f"{field.name} must be in [0, 1], got {value}; it is a probability")
 
 
-class CaptionMitigation:
+class CaptionMitigation(InEpochs):
     """Gives the caption to train on: other every epoch, the same for the same seed, key and epoch.
 
     Parameters
@@ -117,29 +117,12 @@ class CaptionMitigation:
     """
 
     def __init__(self, options: OnlineCaptions, seed: int, vocabulary: Sequence[str] | None = None) -> None:
+        super().__init__()
         self.options = options
         self.seed = seed
         self.vocabulary = COMMON_WORDS if vocabulary is None else tuple(vocabulary)
         if not self.vocabulary:
             raise UsageError("vocabulary must hold at least one word, got none; leave it out for common English words")
-        self._epoch = _Epoch()
-
-    @property
-    def epoch(self) -> int:
-        """The pass over the set that is under way."""
-        return self._epoch.value
-
-    def set_epoch(self, epoch: int) -> None:
-        """Begin a pass over the set; before the loop over it, in the main process.
-
-        Raises
-        ------
-        UsageError
-            If it is negative.
-        """
-        if epoch < 0:
-            raise UsageError(f"epoch must be 0 or more, got {epoch}")
-        self._epoch.value = epoch
 
     def __call__(self, captions: Sequence[str | None] | str | None, key: str, epoch: int | None = None) -> str | None:
         """The caption to train on.

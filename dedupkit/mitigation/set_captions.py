@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from dedupkit.mitigation.captions import REPEATED, caption_digest, merged_captions, normal_forms, rewritten
 from dedupkit.sample import ROW_BITS, Action
-from dedupkit.scratch import blocks, release
+from dedupkit.scratch import blocks, release, shares_of
 from dedupkit.scratch_tables import ScratchTable, rows_between
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class SetCaptions:
             table = self._rows(number, ("group", *_MERGING))
             table = table.filter(table["group"].is_valid())
             group = table["group"].to_numpy().astype(np.uint64)
-            rows.append(table.filter(pa.array(_share_of(group, shares) == share)))
+            rows.append(table.filter(pa.array(shares_of(group[:, None], shares) == share)))
         if not rows:
             return _MERGED.empty_table()
         table = pa.concat_tables(rows)
@@ -168,7 +168,7 @@ def _counted_share(records: NDArray[np.uint64], share: int, shares: int, min_rep
     chosen = [np.empty((0, 3), np.uint64)]
     for block in blocks(len(records), _BLOCK):
         part = np.asarray(records[block])
-        chosen.append(part[_share_of(part[:, 0], shares) == share] if shares > 1 else part)
+        chosen.append(part[shares_of(part[:, :1], shares) == share] if shares > 1 else part)
         release(records)
     digest, picture, position = np.concatenate(chosen).T
     order = np.lexsort((picture, digest))
@@ -185,12 +185,6 @@ def _counted_share(records: NDArray[np.uint64], share: int, shares: int, min_rep
     first = np.minimum.reduceat(position, starts)
     often = pictures >= min_repeats
     return np.stack([first, pictures.astype(np.uint64), samples.astype(np.uint64)], axis=1)[often]
-
-
-def _share_of(values: NDArray[np.uint64], shares: int) -> NDArray[np.int64]:
-    """The share that each number falls into."""
-    mixed = values * np.uint64(0x9E3779B97F4A7C15)
-    return np.asarray((mixed >> np.uint64(32)) % np.uint64(shares)).astype(np.int64)
 
 
 def _alone(captions: pa.ChunkedArray, stays: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -20,6 +20,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "canaries.md",
         "captions.md",
         "decontaminate.md",
+        "extending.md",
         "hygiene.md",
         "imagededup.md",
         "object_stores.md",

@@ -39,7 +39,13 @@ NEAREST_FIRST: dict[Reason, list[dict[str, float]]] = {
 SAID = {Reason.PLACEHOLDER: ["looks like a, 31 of 256 bits differ", "looks like b, 4 of 256 bits differ", "is c"]}
 
 
-SENSITIVE = {Reason.FACES, Reason.DOCUMENT, Reason.NSFW, Reason.BAD_CAPTION}  # are never shown, or show nothing
+SENSITIVE = {
+    Reason.FACES,
+    Reason.DOCUMENT,
+    Reason.NSFW,
+    Reason.CHECKED_OUT,
+    Reason.BAD_CAPTION,
+}  # are never shown, or show nothing
 
 
 @pytest.mark.parametrize("reason", [each for each in OPTION if each not in SENSITIVE])
