@@ -25,6 +25,7 @@ from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
+from dedupkit.sources.arrow_objects import as_arrow, check_arrow
 from dedupkit.storage import Folder
 from dedupkit.takedown import PLAN, read_list
 
@@ -134,9 +135,13 @@ def clean(
     if chosen.canaries.asked_for:
         manifest_place(chosen, out)  # fails before anything is written
     work = folder.below(".dedupkit")
-    open_it = partial(open_source, source, chosen.source, max_bytes=chosen.limits.max_bytes)
-    # A source that cannot be opened costs nothing in OUT; but an iterator is written there while it is opened.
-    opened = None if isinstance(source, Iterator) else open_it()
+    table = as_arrow(source)
+    given = source if table is None else table
+    open_it = partial(open_source, given, chosen.source, max_bytes=chosen.limits.max_bytes)
+    # A source that cannot be opened costs nothing in OUT; but iterators and tables are written there while opened.
+    if table is not None:
+        check_arrow(table, chosen.source)
+    opened = None if table is not None or isinstance(source, Iterator) else open_it()
     with open_engine(engine, workers=workers, memory=memory) as workforce, alone_in(folder):
         claim(folder, overwrite=overwrite)
         for name in ("spool", PLAN):
