@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dedupkit.canaries.planting import manifest_place, planting_of
 from dedupkit.engines.opening import check_reach, open_engine
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, public
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
 from dedupkit.mitigation.stage import settle_captions
@@ -39,9 +39,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("dedupkit")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """What a run of `clean` left behind.
+
+    A notebook shows its numbers and the largest groups.  As a table (``polars.DataFrame(result)``, DuckDB,
+    ``__arrow_c_stream__``) it is its decisions.
 
     Attributes
     ----------
@@ -53,6 +56,20 @@ class Result:
 
     out: str
     summary: dict[str, Any]
+
+    @classmethod
+    def open(cls, out: str | os.PathLike[str]) -> Result:
+        """What an earlier run left in a folder.
+
+        Raises
+        ------
+        UsageError
+            No run has ended there.
+        """
+        try:
+            return cls(str(out), Folder.at(out).read_json("report.json"))
+        except FileNotFoundError as error:
+            raise UsageError(f"{public(out)} holds no report.json; name the output folder of a finished run") from error
 
     def dataset(self) -> datasets.Dataset:
         """The cleaned set, memory-mapped from the output folder; of a list, the rows that stay.
@@ -70,6 +87,19 @@ class Result:
         """One row an input sample, in the schema of `dedupkit.sample.DECISIONS`."""
         with Folder.at(self.out).reading("decisions.parquet") as handle:
             return pq.read_table(handle, use_threads=False)
+
+    def _repr_html_(self) -> str:
+        from dedupkit.notebook.cleaned import overview
+
+        return overview(self).html()
+
+    def __repr__(self) -> str:
+        from dedupkit.notebook.cleaned import overview
+
+        return overview(self, pictures=False).text()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.decisions().__arrow_c_stream__(requested_schema)
 
 
 def clean(

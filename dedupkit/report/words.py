@@ -85,7 +85,7 @@ def caption_words(facts: CaptionFacts) -> list[tuple[int, str]]:
     return [(count, words) for count, words in rows if count]
 
 
-def evidence(member: GalleryMember, hash_bits: int) -> str:
+def evidence(member: GalleryMember, hash_bits: int | None) -> str:
     """Why a member counts as a copy, such as "12 of 256 bits differ, mirrored left-right, frame trimmed".
 
     Examples
@@ -104,7 +104,8 @@ def evidence(member: GalleryMember, hash_bits: int) -> str:
         parts.append(f"{member.agreement:.0%} of {member.blocks} blocks agree over {member.overlap:.0%}")
     if member.hamming_bits is not None:
         differ = "differs" if member.hamming_bits == 1 else "differ"
-        parts.append(f"{member.hamming_bits or 'none'} of {hash_bits} bits {differ}")
+        bits = "bits of the hashes" if hash_bits is None else f"of {hash_bits} bits"
+        parts.append(f"{member.hamming_bits or 'none'} {bits} {differ}")
     if member.orientation not in (None, "as is"):
         parts.append(str(member.orientation))
     if member.trimmed in _TRIMMED:
