@@ -63,7 +63,9 @@ def pairs(found: Found, table: pa.Table, title: str) -> Fragment:
     rows = table.to_pylist()
     pictures = _pictures(found, rows, [row[end] for row in rows for end in ("a", "b")])
     told = [
-        Row(_words(row) or "no evidence", tuple(Card(name=row[end], picture=pictures.get(row[end])) for end in "ab"))
+        Row(
+            pair_words(row) or "no evidence", tuple(Card(name=row[end], picture=pictures.get(row[end])) for end in "ab")
+        )
         for row in rows
     ]
     return Fragment(title=title, rows=told, notes=() if found.pictures or not rows else (_NO_PICTURES,))
@@ -137,11 +139,12 @@ def _evidence(group: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[s
         for member, other in ((row["a"], row["b"]), (row["b"], row["a"])) if row["a"] in members else ():
             rank = other == lead, strength(row)
             if member != lead and (member not in best or rank > best[member][0]):
-                best[member] = rank, _words(row) + ("" if other == lead else f"; with {other}")
+                best[member] = rank, pair_words(row) + ("" if other == lead else f"; with {other}")
     return {member: words for member, (_, words) in best.items()}
 
 
-def _words(row: Mapping[str, Any]) -> str:
+def pair_words(row: Mapping[str, Any]) -> str:
+    """What speaks for a pair, such as "cosine 0.83, 95% of 21 blocks agree over 97%"."""
     shared = {name: row.get(name) for name in GalleryMember.__slots__ if name in row}
     member = dict.fromkeys(("position", "key", "shard", "kept", "kept_key"))
     trimmed = _TRIMMED.get(row.get("trimmed") or "")
