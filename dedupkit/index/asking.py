@@ -76,9 +76,6 @@ class Twins(list[Twin]):
 
         return of_twins(self).html()
 
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
-
 
 _TWINS = pa.schema(
     {"key": pa.string(), "source": pa.string(), "shard": pa.string(), "entry": pa.int64(), "tier": pa.string()}

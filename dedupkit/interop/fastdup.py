@@ -2,9 +2,10 @@
 
 What the files hold is told in fastdup's own ``RUN.md`` ("Input / output formats"): ``similarity.csv`` and
 ``outliers.csv`` with the columns from, to and distance, which is a similarity (1 is identical);
-``connected_components.csv`` with ``__id``, a row of the list of files, and ``component_id``.  The list of files is
-``atrain_features.dat.csv`` (``features.dat.csv`` in older versions); where the pairs name files by number, as newer
-versions write them, it says which they are.
+``connected_components.csv`` with ``__id``, a number in the list of files, and ``component_id``.  The list of files is
+``atrain_features.dat.csv`` (``features.dat.csv`` in older versions); where the pairs name files by number, as version
+2.54 writes them, its column ``index`` says which they are: numbers of broken files are left out of it.
+``component_info.csv`` counts pairs of each component, and nothing else, so it is not read.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def duplicates_of_fastdup(
     rows = [row for row in _edges(folder, "similarity.csv", listed) if row[2] >= min_similarity]
     bad = _bad_files(folder)
     far = _edges(folder, "outliers.csv", listed) if (folder / "outliers.csv").exists() else []
-    named = dict.fromkeys([*listed, *(path for row in (*rows, *far) for path in row[:2]), *bad])
+    named = dict.fromkeys([*listed.values(), *(path for row in (*rows, *far) for path in row[:2]), *bad])
     known, unmatched = matching.all(list(named), "fastdup")
     files = tuple(dict.fromkeys(known.values()))
     pairs = _pairs(rows, known, files)
@@ -118,10 +119,14 @@ def _read(path: Path, wanted: tuple[str, ...]) -> pa.Table:
     return table
 
 
-def _listed(folder: Path) -> list[str]:
-    """The list of files, whose order the numbers in other files mean; empty where there is none."""
+def _listed(folder: Path) -> dict[int, str]:
+    """The files by the numbers that other files name them by; empty where there is no list."""
     path = next((folder / name for name in _LISTS if (folder / name).exists()), None)
-    return [] if path is None else _file_column(_read(path, ()))
+    if path is None:
+        return {}
+    table = _read(path, ())
+    numbers = table["index"].to_pylist() if "index" in table.column_names else range(table.num_rows)
+    return dict(zip(numbers, _file_column(table), strict=True))
 
 
 def _file_column(table: pa.Table) -> list[str]:
@@ -134,12 +139,12 @@ def _bad_files(folder: Path) -> list[str]:
     return [] if path is None or not path.stat().st_size else _file_column(_read(path, ()))
 
 
-def _edges(folder: Path, name: str, listed: Sequence[str]) -> list[tuple[str, str, float]]:
+def _edges(folder: Path, name: str, listed: dict[int, str]) -> list[tuple[str, str, float]]:
     """From, to and similarity, each pair once, as the file orders them."""
     table = _read(folder / name, ("from", "to", "distance"))
     ends = [table[end].to_pylist() for end in ("from", "to")]
     if pa.types.is_integer(table["from"].type) and table.num_rows:
-        if not listed or max(map(max, ends)) >= len(listed):
+        if not all(number in listed for numbers in ends for number in numbers):
             raise UsageError(f"{folder / name} names files by number, and {_LISTS[0]} does not list them; copy it too")
         ends = [[listed[number] for number in numbers] for numbers in ends]
     found: dict[tuple[str, str], tuple[str, str, float]] = {}
@@ -157,14 +162,14 @@ def _pairs(rows: Sequence[tuple[str, str, float]], known: dict[str, str], files:
     return pairs_table([(a, b) for a, b in ends], tiers, files, cosine=cosines)
 
 
-def _components(folder: Path, listed: Sequence[str], known: dict[str, str]) -> pa.Table:
+def _components(folder: Path, listed: dict[int, str], known: dict[str, str]) -> pa.Table:
     path = folder / "connected_components.csv"
     rows: list[dict[str, Any]] = []
     if path.exists():
         table = _read(path, ("__id", "component_id"))
         for number, component in zip(table["__id"].to_pylist(), table["component_id"].to_pylist(), strict=True):
-            if number < len(listed) and listed[number] in known:
-                rows.append({"key": known[listed[number]], "component": component})
+            if (path_of := listed.get(number)) in known:
+                rows.append({"key": known[str(path_of)], "component": component})
     return pa.Table.from_pylist(rows, pa.schema({"key": pa.string(), "component": pa.int64()}))
 
 

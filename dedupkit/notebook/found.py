@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedupkit.interop.file_pairs import FoundInFiles
 from dedupkit.notebook.fragment import Card, Fragment, Row
 from dedupkit.report.contact_sheet import strength
 from dedupkit.report.gallery import GalleryMember
@@ -85,12 +86,19 @@ def _notes(found: Found) -> list[str]:
     if found.faults:
         counted = Counter(found.faults.values())
         notes.append("unusable: " + ", ".join(f"{n:,} {_fault_words(reason)}" for reason, n in counted.most_common()))
-    floor = f", descriptors from cosine {found.min_cosine:g}" if found.min_cosine < 1 else ""
-    recall = "" if found.neighbour_recall is None else f"; {found.neighbour_recall:.1%} of near descriptors found"
-    notes.append(f"searched: hashes to {found.max_hamming_bits} bits{floor}{recall}")
+    notes.append(_searched(found))
     if found.capped_neighbours:
         notes.append(f"{found.capped_neighbours:,} samples had more near descriptors than their lists could take")
     return notes
+
+
+def _searched(found: Found) -> str:
+    if isinstance(found, FoundInFiles):
+        return f"found by {found.tool}, nothing is proven"
+    limits = [f"hashes to {found.max_hamming_bits} bits"] if found.max_hamming_bits else []
+    limits += [f"descriptors from cosine {found.min_cosine:g}"] if found.min_cosine < 1 else []
+    recall = "" if found.neighbour_recall is None else f"; {found.neighbour_recall:.1%} of near descriptors found"
+    return f"searched: {', '.join(limits) or 'equal bytes'}{recall}"
 
 
 def _fault_words(reason: str) -> str:
@@ -101,6 +109,8 @@ def _fault_words(reason: str) -> str:
 def _hints(found: Found) -> list[tuple[str, str]]:
     if not found.pairs.num_rows:
         return [("dedupkit.calibrate(source)", "what this set's search misses")]
+    if isinstance(found, FoundInFiles):
+        return [("write_overrides(found.overrides(), path)", "let dedupkit clean drop what the other tool found")]
     return [
         ("found.show(12, first=6)", "more groups"),
         ("found.show_pairs()", "the pairs that only just count: look at these when you choose limits"),

@@ -29,10 +29,9 @@ def write_work_dir(folder: Path, *, by_number: bool) -> Path:
     listed = [f"{number},{file}" for number, file in enumerate(FILES)]
     (folder / "atrain_features.dat.csv").write_text("\n".join(["index,filename", *listed]) + "\n")
     (folder / "atrain_features.bad.csv").write_text("index,filename\n0,/mnt/data/broken.jpg\n")
-    components = [f"{number},{component},0.15,0" for number, component in enumerate((7, 7, 7, 16))]
-    (folder / "connected_components.csv").write_text(
-        "\n".join(["__id,component_id,pagerank,delta", *components]) + "\n"
-    )
+    components = [f"{number},{component},2,0.98,0.97,0.99" for number, component in enumerate((7, 7, 7, 16), 1)]
+    head = "__id,component_id,count,mean_distance,min_distance,max_distance"
+    (folder / "connected_components.csv").write_text("\n".join([head, *components]) + "\n")
     return folder
 
 
