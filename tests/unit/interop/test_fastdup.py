@@ -1,4 +1,7 @@
-"""fastdup's files, written as its RUN.md ("Input / output formats") describes and shows them."""
+"""fastdup's files, written as its RUN.md ("Input / output formats") describes them, and as its version 2.54 left them.
+
+That one numbers broken files too, and leaves them out of its list.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ FILES = ("/mnt/data/a.jpg", "/mnt/data/sub/b.jpg", "/mnt/data/c.jpg", "/mnt/data
 
 def write_work_dir(folder: Path, *, by_number: bool) -> Path:
     def named(number: int) -> str:
-        return str(number) if by_number else FILES[number]
+        return str(number + 1) if by_number else FILES[number]
 
     edges = [(0, 1, 0.99), (1, 0, 0.99), (1, 2, 0.97), (2, 3, 0.91)]
     lines = [f"{named(one)},{named(other)},{similarity}" for one, other, similarity in edges]
@@ -26,9 +29,10 @@ def write_work_dir(folder: Path, *, by_number: bool) -> Path:
     (folder / "outliers.csv").write_text(
         f"from,to,distance\n{named(3)},{named(2)},0.54312\n{named(3)},{named(0)},0.4\n"
     )
-    listed = [f"{number},{file}" for number, file in enumerate(FILES)]
+    listed = [f"{number},{file}" for number, file in enumerate(FILES, 1)]
     (folder / "atrain_features.dat.csv").write_text("\n".join(["index,filename", *listed]) + "\n")
-    (folder / "atrain_features.bad.csv").write_text("index,filename\n0,/mnt/data/broken.jpg\n")
+    bad = "index,filename,error_code,filesize\n0,/mnt/data/broken.jpg,ERROR_CORRUPT_IMAGE,11\n"
+    (folder / "atrain_features.bad.csv").write_text(bad)
     components = [f"{number},{component},2,0.98,0.97,0.99" for number, component in enumerate((7, 7, 7, 16), 1)]
     head = "__id,component_id,count,mean_distance,min_distance,max_distance"
     (folder / "connected_components.csv").write_text("\n".join([head, *components]) + "\n")
