@@ -111,8 +111,9 @@ def _hints(found: Found) -> list[tuple[str, str]]:
         return [("dedupkit.calibrate(source)", "what this set's search misses")]
     if isinstance(found, FoundInFiles):
         return [("write_overrides(found.overrides(), path)", "let dedupkit clean drop what the other tool found")]
+    more = [(f"found.show(12, first={OVERVIEW_GROUPS})", "more groups")]
     return [
-        ("found.show(12, first=6)", "more groups"),
+        *(more if len(found.groups) > OVERVIEW_GROUPS else ()),
         ("found.show_pairs()", "the pairs that only just count: look at these when you choose limits"),
         ("found.at(max_hamming_bits=…, min_cosine=…)", "stricter, without searching again"),
         ("dedupkit.clean(source, out)", "write the set without its spare copies"),

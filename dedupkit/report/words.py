@@ -103,11 +103,15 @@ def evidence(member: GalleryMember, hash_bits: int | None) -> str:
     if member.tier == Tier.GEOMETRIC and member.agreement is not None:
         parts.append(f"{member.agreement:.0%} of {member.blocks} blocks agree over {member.overlap:.0%}")
     if member.hamming_bits is not None:
-        differ = "differs" if member.hamming_bits == 1 else "differ"
-        bits = "bits of the hashes" if hash_bits is None else f"of {hash_bits} bits"
-        parts.append(f"{member.hamming_bits or 'none'} {bits} {differ}")
+        parts.append(_bits(member.hamming_bits, hash_bits))
     if member.orientation not in (None, "as is"):
         parts.append(str(member.orientation))
     if member.trimmed in _TRIMMED:
         parts.append(_TRIMMED[str(member.trimmed)])
     return ", ".join(parts)
+
+
+def _bits(count: int, hash_bits: int | None) -> str:
+    if hash_bits is None:  # nobody says how long the hashes were
+        return f"{count} bits of the hashes differ" if count > 1 else f"{count or 'no'} bit of the hashes differs"
+    return f"{count or 'none'} of {hash_bits} bits {'differs' if count == 1 else 'differ'}"

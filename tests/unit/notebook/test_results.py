@@ -57,7 +57,7 @@ def test_a_search_tells_its_numbers_and_what_to_do_next(found: dedupkit.Found) -
     first, *rest = repr(found).splitlines()
     assert first == "Found: 6 samples, 1 duplicate group, 2 spare copies, 1 without a usable image"
     assert "  pairs: 1 of the same bytes, 1 by hashes" in rest
-    assert rest[-1].startswith("  next: found.show(")
+    assert rest[-1].startswith("  next: found.show_pairs(")
 
 
 def test_a_search_shows_its_groups_with_thumbnails_without_metadata(found: dedupkit.Found) -> None:
