@@ -117,7 +117,7 @@ def clean(
 
     Parameters
     ----------
-    source : path, URL, datasets.Dataset, datasets.IterableDataset or iterable of samples
+    source : path, URL, datasets.Dataset, DataFrame, Arrow table or iterable of samples
         The set; see docs/sources.md.
     out : path or URL
         Folder for the output, on this machine or on an object store; see docs/object_stores.md.  One that an earlier

@@ -224,7 +224,7 @@ def find_duplicates(
 
     Parameters
     ----------
-    source : path, URL, datasets.Dataset, datasets.IterableDataset or iterable of samples
+    source : path, URL, datasets.Dataset, DataFrame, Arrow table or iterable of samples
         What to look through; see docs/sources.md.
     recipe : Recipe or path of a TOML file, optional
         Every choice; the default recipe if left out.
