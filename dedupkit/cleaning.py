@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dedupkit.canaries.planting import manifest_place, planting_of
 from dedupkit.engines.opening import check_reach, open_engine
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, public
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
 from dedupkit.mitigation.stage import settle_captions
@@ -25,6 +25,7 @@ from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
+from dedupkit.sources.arrow_objects import as_arrow, check_arrow
 from dedupkit.storage import Folder
 from dedupkit.takedown import PLAN, read_list
 from dedupkit.versions import versions
@@ -39,9 +40,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("dedupkit")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """What a run of `clean` left behind.
+
+    A notebook shows its numbers and the largest groups.  As a table (``polars.DataFrame(result)``, DuckDB,
+    ``__arrow_c_stream__``) it is its decisions.
 
     Attributes
     ----------
@@ -53,6 +57,20 @@ class Result:
 
     out: str
     summary: dict[str, Any]
+
+    @classmethod
+    def open(cls, out: str | os.PathLike[str]) -> Result:
+        """What an earlier run left in a folder.
+
+        Raises
+        ------
+        UsageError
+            No run has ended there.
+        """
+        try:
+            return cls(str(out), Folder.at(out).read_json("report.json"))
+        except FileNotFoundError as error:
+            raise UsageError(f"{public(out)} holds no report.json; name the output folder of a finished run") from error
 
     def dataset(self) -> datasets.Dataset:
         """The cleaned set, memory-mapped from the output folder; of a list, the rows that stay.
@@ -71,6 +89,19 @@ class Result:
         with Folder.at(self.out).reading("decisions.parquet") as handle:
             return pq.read_table(handle, use_threads=False)
 
+    def _repr_html_(self) -> str:
+        from dedupkit.notebook.cleaned import overview
+
+        return overview(self).html()
+
+    def __repr__(self) -> str:
+        from dedupkit.notebook.cleaned import overview
+
+        return overview(self, pictures=False).text()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.decisions().__arrow_c_stream__(requested_schema)
+
 
 def clean(
     source: Any,
@@ -87,7 +118,7 @@ def clean(
 
     Parameters
     ----------
-    source : path, URL, datasets.Dataset, datasets.IterableDataset or iterable of samples
+    source : path, URL, datasets.Dataset, DataFrame, Arrow table or iterable of samples
         The set; see docs/sources.md.
     out : path or URL
         Folder for the output, on this machine or on an object store; see docs/object_stores.md.  One that an earlier
@@ -135,9 +166,13 @@ def clean(
     if chosen.canaries.asked_for:
         manifest_place(chosen, out)  # fails before anything is written
     work = folder.below(".dedupkit")
-    open_it = partial(open_source, source, chosen.source, max_bytes=chosen.limits.max_bytes)
-    # A source that cannot be opened costs nothing in OUT; but an iterator is written there while it is opened.
-    opened = None if isinstance(source, Iterator) else open_it()
+    table = as_arrow(source)
+    given = source if table is None else table
+    open_it = partial(open_source, given, chosen.source, max_bytes=chosen.limits.max_bytes)
+    # A source that cannot be opened costs nothing in OUT; but iterators and tables are written there while opened.
+    if table is not None:
+        check_arrow(table, chosen.source)
+    opened = None if table is not None or isinstance(source, Iterator) else open_it()
     with open_engine(engine, workers=workers, memory=memory) as workforce, alone_in(folder):
         claim(folder, overwrite=overwrite)
         for name in ("spool", PLAN):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError
 from dedupkit.grouping.groups import components
 from dedupkit.grouping.verdicts import grouped_positions
+from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.journey import Journey
 from dedupkit.matching.stage import SearchFacts
 from dedupkit.options import resolve_recipe
@@ -27,13 +28,18 @@ if TYPE_CHECKING:
     import os
 
     from dedupkit.engines import Engine
+    from dedupkit.notebook.fragment import Shown
+    from dedupkit.notebook.pictures import Pictures
     from dedupkit.parts import Observer
     from dedupkit.recipe import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Found:
     """Duplicates of a source.
+
+    A notebook shows the largest groups.  As a table (``polars.DataFrame(found)``, DuckDB, ``__arrow_c_stream__``) it is
+    its `pairs`.
 
     Attributes
     ----------
@@ -56,6 +62,8 @@ class Found:
         Share of the pairs of near descriptors that was found, measured on a sample; None where the search was exact.
     capped_neighbours : int
         Samples with more near descriptors than their lists could take: some of their pairs may be missing.
+    pictures : Pictures or None
+        Reads thumbnails out of the source when they are shown; None where it can be read only once.
     """
 
     samples: int
@@ -66,6 +74,7 @@ class Found:
     look_alikes: pa.Table
     neighbour_recall: float | None
     capped_neighbours: int
+    pictures: Pictures | None = field(default=None, compare=False, kw_only=True)
 
     @cached_property
     def groups(self) -> list[list[str]]:
@@ -145,6 +154,58 @@ class Found:
         found = self.pairs.filter(pc.not_equal(self.pairs["tier"], Tier.EXACT.value))
         return found.sort_by([*order, ("a_position", "ascending")]).slice(0, n)
 
+    def show(self, n: int = 12, *, first: int = 0) -> Shown:
+        """Groups for a notebook to show, the largest first.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        first : int
+            How many to leave out before them.
+
+        Raises
+        ------
+        UsageError
+            Of a number below 0.
+        """
+        from dedupkit.notebook.found import groups
+        from dedupkit.notebook.fragment import Shown
+
+        if min(n, first) < 0:
+            raise UsageError(f"n and first must be 0 or more, got {n} and {first}")
+        return Shown(groups(self, n, first))
+
+    def show_pairs(self, pairs: pa.Table | None = None, *, n: int = 10) -> Shown:
+        """Pairs side by side for a notebook to show, with what speaks for them.
+
+        Parameters
+        ----------
+        pairs : pyarrow.Table, optional
+            Rows of `pairs` or `look_alikes`; `borderline` if left out.
+        n : int
+            How many at most.
+        """
+        from dedupkit.notebook.found import pairs as fragment
+        from dedupkit.notebook.fragment import Shown
+
+        table = self.borderline(n) if pairs is None else pairs.slice(0, n)
+        title = "Pairs that only just count" if pairs is None else f"{table.num_rows:,} of {pairs.num_rows:,} pairs"
+        return Shown(fragment(self, table, title))
+
+    def _repr_html_(self) -> str:
+        from dedupkit.notebook.found import overview
+
+        return overview(self).html()
+
+    def __repr__(self) -> str:
+        from dedupkit.notebook.found import overview
+
+        return overview(self, pictures=False).text()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.pairs.__arrow_c_stream__(requested_schema)
+
     def to_json(self) -> dict[str, Any]:
         """Groups, number of samples and faults, as ``dedupkit find --json`` writes them."""
         return {"groups": self.groups, "samples": self.samples, "faults": self.faults}
@@ -163,7 +224,7 @@ def find_duplicates(
 
     Parameters
     ----------
-    source : path, URL, datasets.Dataset, datasets.IterableDataset or iterable of samples
+    source : path, URL, datasets.Dataset, DataFrame, Arrow table or iterable of samples
         What to look through; see docs/sources.md.
     recipe : Recipe or path of a TOML file, optional
         Every choice; the default recipe if left out.
@@ -203,6 +264,7 @@ def find_duplicates(
         matched = journey.match(journey.fingerprint(), for_decisions=False)
         found = matched.pairs, matched.look_alikes
         names = _names(journey)
+        pictures = _pictures(source, journey, found)
     faulty = names.filter(pc.is_valid(names["fault"]))
     faults = dict(zip(faulty["key"].to_pylist(), faulty["fault"].to_pylist(), strict=True))
     facts = SearchFacts.of(found[0])
@@ -217,7 +279,18 @@ def find_duplicates(
         look_alikes,
         facts.neighbour_recall,
         facts.capped_neighbours,
+        pictures=pictures,
     )
+
+
+def _pictures(source: Any, journey: Journey, tables: tuple[pa.Table, ...]) -> Pictures | None:
+    from dedupkit.notebook.pictures import Pictures
+    from dedupkit.report.sensitive import hidden
+
+    if not Lookout.of(journey.recipe.hygiene):
+        return Pictures.of(source, journey.recipe)
+    shown = {position for table in tables for end in ("a", "b") for position in table[end].to_pylist()}
+    return Pictures.of(source, journey.recipe, frozenset(hidden(journey, sorted(shown))))
 
 
 def _names(journey: Journey) -> pa.Table:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """The answers of an audit, with their evidence.
 
@@ -59,6 +59,16 @@ class Audit:
         if self.commitment is None:
             return "No canaries were asked about."
         return f"The canaries' commitment, to be compared with the one published before training: {self.commitment}."
+
+    def _repr_html_(self) -> str:
+        from dedupkit.notebook.numbers import of_audit
+
+        return of_audit(self).html()
+
+    def __repr__(self) -> str:
+        from dedupkit.notebook.numbers import audit_text
+
+        return audit_text(self)
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``audit.json``."""

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from dedupkit.calibration.shares import Share
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Calibration:
     """What a recipe finds of copies planted in a sample of a set.
+
+    As a table (``polars.DataFrame(calibration)``, ``__arrow_c_stream__``) it is its `recall`.
 
     Attributes
     ----------
@@ -78,6 +80,19 @@ class Calibration:
     def toml(self) -> str:
         """The proposed limits as part of a recipe; empty where there are none."""
         return "" if self.proposed is None else tomli_w.dumps({"matching": dict(self.proposed)})
+
+    def _repr_html_(self) -> str:
+        from dedupkit.notebook.numbers import of_calibration
+
+        return of_calibration(self).html()
+
+    def __repr__(self) -> str:
+        from dedupkit.notebook.numbers import of_calibration
+
+        return of_calibration(self).text()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.recall.__arrow_c_stream__(requested_schema)
 
     def to_json(self) -> dict[str, Any]:
         """All of it in what JSON has types for."""

@@ -61,7 +61,7 @@ def calibrate(
 
     Parameters
     ----------
-    source : path, URL, datasets.Dataset, datasets.IterableDataset or iterable of samples
+    source : path, URL, datasets.Dataset, DataFrame, Arrow table or iterable of samples
         The set; nothing is written to it.  At most 32 of its shards are read, once.
     recipe : Recipe or path of a TOML file, optional
         What is measured; the default recipe if left out.  Its blocklist is not applied.

@@ -19,7 +19,7 @@ from dedupkit.matching.sequential import settle, without_plain
 from dedupkit.matching.signatures import load
 from dedupkit.matching.suspects import suspects
 from dedupkit.matching.views import sample_view
-from dedupkit.sample import FINGERPRINTS, Sample, Tier
+from dedupkit.sample import EVIDENCE, FINGERPRINTS, Sample, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,26 @@ class Twin:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+class Twins(list[Twin]):
+    """The twins of a picture: a list that a notebook shows, and a table for who wants one."""
+
+    def to_arrow(self) -> pa.Table:
+        """One row a twin; its evidence in the columns of `dedupkit.sample.PAIRS`."""
+        rows = [{**twin.to_json(), "evidence": dict(twin.evidence)} for twin in self]
+        return pa.Table.from_pylist(rows, _TWINS)
+
+    def _repr_html_(self) -> str:
+        from dedupkit.notebook.numbers import of_twins
+
+        return of_twins(self).html()
+
+
+_TWINS = pa.schema(
+    {"key": pa.string(), "source": pa.string(), "shard": pa.string(), "entry": pa.int64(), "tier": pa.string()}
+    | {"evidence": EVIDENCE, "group": pa.int64()}
+)
+
+
 def encoded(image: Any) -> bytes:
     """The bytes of a picture given as such, as a path, a Pillow image or an array.
 
@@ -94,7 +114,7 @@ def encoded(image: Any) -> bytes:
     return target.getvalue()
 
 
-def twins_of_image(snapshot: Snapshot, data: bytes, *, verify: bool) -> list[Twin]:
+def twins_of_image(snapshot: Snapshot, data: bytes, *, verify: bool) -> Twins:
     """The twins of a picture, by the rules by which it would be added; nearest first, then the rest of their groups.
 
     Raises
@@ -106,7 +126,7 @@ def twins_of_image(snapshot: Snapshot, data: bytes, *, verify: bool) -> list[Twi
         return _twins_of_image(snapshot, data, verify)
 
 
-def _twins_of_image(snapshot: Snapshot, data: bytes, verify: bool) -> list[Twin]:
+def _twins_of_image(snapshot: Snapshot, data: bytes, verify: bool) -> Twins:
     sample, new = Sample("query", data), snapshot.state.entries
     recipe, seen = snapshot.state.chosen, snapshot.seen
     (row,) = fingerprint_batch([sample], recipe)
@@ -147,11 +167,11 @@ def _direct(snapshot: Snapshot, found: Found) -> list[tuple[int, str, dict[str, 
     return [(int(entry), found.tier.value, evidence) for entry in snapshot.copies(found.entry)]
 
 
-def twins_of_entry(snapshot: Snapshot, entry: int) -> list[Twin]:
+def twins_of_entry(snapshot: Snapshot, entry: int) -> Twins:
     """The twins of an entry: those that a pair ties to it, then the rest of its group."""
     members = snapshot.members(int(snapshot.group_of[entry]))
     if not len(members):
-        return []
+        return Twins()
     first = int(snapshot.stand_in[snapshot.first[entry]])
     direct: list[tuple[int, str, dict[str, Any]]] = [
         (int(each), Tier.EXACT.value, {}) for each in snapshot.copies(int(snapshot.first[entry])) if each != entry
@@ -160,15 +180,15 @@ def twins_of_entry(snapshot: Snapshot, entry: int) -> list[Twin]:
         evidence = {name: value for name, value in row.items() if value is not None and name not in _ENDS}
         other = int(row["b"] if row["a"] == first else row["a"])
         direct += [(int(each), row["tier"], evidence) for each in snapshot.copies(int(snapshot.first[other]))]
-    return [twin for twin in _with_groups(snapshot, direct) if twin.entry != entry]
+    return Twins(twin for twin in _with_groups(snapshot, direct) if twin.entry != entry)
 
 
-def _with_groups(snapshot: Snapshot, direct: list[tuple[int, str, dict[str, Any]]]) -> list[Twin]:
+def _with_groups(snapshot: Snapshot, direct: list[tuple[int, str, dict[str, Any]]]) -> Twins:
     told = {entry: (tier, evidence) for entry, tier, evidence in reversed(direct)}
     order = list(dict.fromkeys(entry for entry, _, _ in direct))
     groups = dict.fromkeys(int(snapshot.group_of[entry]) for entry in order)
     rest = [int(entry) for group in groups for entry in snapshot.members(group) if int(entry) not in told]
-    return [_twin(snapshot, entry, *told.get(entry, (None, {}))) for entry in (*order, *rest)]
+    return Twins(_twin(snapshot, entry, *told.get(entry, (None, {}))) for entry in (*order, *rest))
 
 
 def _twin(snapshot: Snapshot, entry: int, tier: str | None, evidence: dict[str, Any]) -> Twin:

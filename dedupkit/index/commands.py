@@ -180,15 +180,9 @@ def _show_info(told: dict[str, Any], as_json: bool) -> None:
 
 
 def _line(twin: Twin) -> str:
-    evidence = twin.evidence
-    said = [twin.tier or "in the group of a twin"]
-    if "hamming_bits" in evidence:
-        said.append(f"{evidence['hamming_bits']} bits differ")
-    if "cosine" in evidence:
-        said.append(f"cosine {evidence['cosine']:.2f}")
-    if "score" in evidence:
-        said.append(f"score {evidence['score']:.2f}")
-    return f"{printable(twin.key)}  {printable(twin.source)}: {', '.join(said)}"
+    from dedupkit.notebook.numbers import words
+
+    return f"{printable(twin.key)}  {printable(twin.source)}: {words(twin)}"
 
 
 def _print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
 from dedupkit.index.adding import Added, added_to
-from dedupkit.index.asking import Twin, encoded, twins_of_entry, twins_of_image
+from dedupkit.index.asking import Twins, encoded, twins_of_entry, twins_of_image
 from dedupkit.index.beginning import check_choices, check_recipe, check_unbuilt, local_folder, name_of, new_state
 from dedupkit.index.compacting import compacted
 from dedupkit.index.files import write_table
@@ -235,7 +235,7 @@ class Index:
             raise UsageError("a list without images cannot be put into an index; give the images")
         return Journey(opened, recipe, work, self._engine or LocalEngine(), observe, emits=False)
 
-    def query(self, image: Any, *, verify: bool = True) -> list[Twin]:
+    def query(self, image: Any, *, verify: bool = True) -> Twins:
         """The samples that show the same picture.
 
         Parameters
@@ -248,7 +248,8 @@ class Index:
         Returns
         -------
         list of Twin
-            Those compared with the picture, then the others of their duplicate groups.
+            Those compared with the picture, then the others of their duplicate groups; a `Twins`, which a notebook
+            shows as a table.
 
         Raises
         ------
@@ -257,7 +258,7 @@ class Index:
         """
         return twins_of_image(self._snapshot, encoded(image), verify=verify)
 
-    def query_key(self, key: str, *, source: str | None = None) -> list[Twin]:
+    def query_key(self, key: str, *, source: str | None = None) -> Twins:
         """The twins of a sample of the index, found when it or they were added.
 
         Raises

@@ -30,7 +30,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{1,16}")
 _EXACT_BELOW = 32_768
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FoundInEncodings(Found):
     """Duplicates among encodings: unlike those of a search over images, every near pair stands in `pairs`.
 

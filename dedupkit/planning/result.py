@@ -44,7 +44,7 @@ class StagePlan:
     temporary: Estimate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Plan:
     """What cleaning a set would take.
 
@@ -137,6 +137,16 @@ class Plan:
     def limit(self) -> StagePlan:
         """The stage that takes the most time by the clock."""
         return max(self.stages, key=lambda stage: stage.wall_s.value)
+
+    def _repr_html_(self) -> str:
+        from dedupkit.notebook.numbers import of_plan
+
+        return of_plan(self).html()
+
+    def __repr__(self) -> str:
+        from dedupkit.notebook.numbers import of_plan
+
+        return of_plan(self).text()
 
     def to_json(self) -> dict[str, Any]:
         """All numbers: estimates as value, low and high; seconds, bytes."""

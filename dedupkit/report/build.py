@@ -143,6 +143,7 @@ class Report:
         members = [
             {
                 "key": member.key,
+                "position": member.position,
                 "shard": member.shard,
                 "kept": member.kept,
                 "kept_key": member.kept_key,

@@ -198,17 +198,18 @@ def _evidence(found: Found, key: str, members: set[str]) -> dict[str, str]:
         if row["a"] not in members:
             continue
         for member, other in ((row["a"], row["b"]), (row["b"], row["a"])):
-            rank = other == key, _strength(row)
+            rank = other == key, strength(row)
             if member not in best or rank > best[member][0]:
                 best[member] = rank, _words(row) + ("" if other == key else f"\nwith {other}")
     return {member: words for member, (_, words) in best.items()}
 
 
-def _strength(row: Mapping[str, Any]) -> float:
+def strength(row: Mapping[str, Any]) -> float:
+    """How sure a pair is: equal bytes above near hashes above what geometry or descriptors say."""
     if row["tier"] == Tier.EXACT:
         return 3.0
     if row["tier"] == Tier.PERCEPTUAL:
-        return 2.0 - float(row["hamming_bits"]) / 256
+        return 2.0 - float(row["hamming_bits"] or 0) / 256
     return float(row["score"] or row["cosine"] or 0.0)
 
 

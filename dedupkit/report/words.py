@@ -86,7 +86,7 @@ def caption_words(facts: CaptionFacts) -> list[tuple[int, str]]:
     return [(count, words) for count, words in rows if count]
 
 
-def evidence(member: GalleryMember, hash_bits: int) -> str:
+def evidence(member: GalleryMember, hash_bits: int | None) -> str:
     """Why a member counts as a copy, such as "12 of 256 bits differ, mirrored left-right, frame trimmed".
 
     Examples
@@ -104,10 +104,15 @@ def evidence(member: GalleryMember, hash_bits: int) -> str:
     if member.tier == Tier.GEOMETRIC and member.agreement is not None:
         parts.append(f"{member.agreement:.0%} of {member.blocks} blocks agree over {member.overlap:.0%}")
     if member.hamming_bits is not None:
-        differ = "differs" if member.hamming_bits == 1 else "differ"
-        parts.append(f"{member.hamming_bits or 'none'} of {hash_bits} bits {differ}")
+        parts.append(_bits(member.hamming_bits, hash_bits))
     if member.orientation not in (None, "as is"):
         parts.append(str(member.orientation))
     if member.trimmed in _TRIMMED:
         parts.append(_TRIMMED[str(member.trimmed)])
     return ", ".join(parts)
+
+
+def _bits(count: int, hash_bits: int | None) -> str:
+    if hash_bits is None:  # nobody says how long the hashes were
+        return f"{count} bits of the hashes differ" if count > 1 else f"{count or 'no'} bit of the hashes differs"
+    return f"{count or 'none'} of {hash_bits} bits {'differs' if count == 1 else 'differ'}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dedupkit.recipe import SourceOptions
 
 IMAGE_NAMES = ("image", "jpg", "jpeg", "png", "webp", "img", "image_bytes", "bytes", "jpg_0", "content", "data")
+PATH_NAMES = ("image_path", "path", "filepath", "file_path", "file_name", "filename", "file", "image", "img")
 KEY_NAMES = ("key", "__key__", "id", "image_id", "file_name", "filename", "uid")
 _OWN_KEY_NAMES = ("key", "__key__")  # other key columns stay fields too: a training script may ask for them
 _VALUE_ERRORS = (pa.ArrowException, ValueError, OverflowError, TypeError)
@@ -40,7 +41,7 @@ class Columns:
     key: str | None
 
 
-def find_columns(schema: pa.Schema, options: SourceOptions, source: str) -> Columns:
+def find_columns(schema: pa.Schema, options: SourceOptions, source: str, *, paths: bool = False) -> Columns:
     """Take the columns that `options` name and guess the others; what was guessed is logged.
 
     Parameters
@@ -51,6 +52,8 @@ def find_columns(schema: pa.Schema, options: SourceOptions, source: str) -> Colu
         Names that the caller gives.
     source : str
         What the table is called in messages.
+    paths : bool
+        Take a column of text for one of paths, where none holds images: only of a table that the caller made himself.
 
     Raises
     ------
@@ -58,8 +61,10 @@ def find_columns(schema: pa.Schema, options: SourceOptions, source: str) -> Colu
         If a named column is not there or holds no bytes, or no column is recognised as the one of images.
     """
     check_named_columns(schema, options, source)
-    image = options.image_column or _guess_image(schema, source)
-    if not _holds_images(schema, image):
+    named_paths = [name for name in PATH_NAMES if name in schema.names and is_text(schema.field(name).type)]
+    by_path = named_paths[0] if paths and named_paths and not image_columns(schema) else None
+    image = options.image_column or by_path or _guess_image(schema, source, "images or paths" if paths else "images")
+    if not (_holds_images(schema, image) or (paths and is_text(schema.field(image).type))):
         kind = schema.types[schema.names.index(image)]
         raise UsageError(f"column {image!r} of {source} is {kind}; image_column must name one that holds encoded bytes")
     columns = find_other_columns(schema, options, image)
@@ -169,6 +174,8 @@ def _images(batch: pa.RecordBatch, name: str | None) -> tuple[list[bytes | None]
     if name is None:
         return nothing, nothing
     column = batch.column(batch.schema.names.index(name))
+    if is_text(column.type):  # paths
+        return nothing, values_of(column)[0]
     if not arrow.is_struct(column.type):
         return column.to_pylist(), nothing
     members = {column.type.field(place).name for place in range(column.type.num_fields)}
@@ -200,14 +207,14 @@ def _is_taken(field: pa.Field, columns: Columns) -> bool:
     return bool(field.name == columns.image or is_own_key)
 
 
-def _guess_image(schema: pa.Schema, source: str) -> str:
+def _guess_image(schema: pa.Schema, source: str, wanted: str) -> str:
     found = image_columns(schema)
     declared = [name for name in found if _feature(schema, name) == "Image"]
     named = [name for name in IMAGE_NAMES if name in found]
     for candidates in (declared, named, found):
         if len(candidates) == 1 or (candidates is named and named):
             return candidates[0]
-    what = "several columns that may hold images" if found else "no column that holds encoded images"
+    what = "several columns that may hold images" if found else f"no column that holds encoded {wanted}"
     lists = "" if found else ", or of a list without images hash_column, embedding_column or url_column"
     raise UsageError(f"{source} has {what}; it has {listed(schema)}; name the column with image_column{lists}")
 

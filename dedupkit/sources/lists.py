@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dedupkit.recipe import SourceOptions
+    from dedupkit.sources.arrow_objects import ArrowSource
     from dedupkit.sources.base import Shard
     from dedupkit.sources.columns import Columns
     from dedupkit.sources.datasets_objects import DatasetSource
@@ -58,7 +59,7 @@ class ListSource:
 
     Attributes
     ----------
-    table : TableSource or DatasetSource
+    table : TableSource, DatasetSource or ArrowSource
         Reads the rows.
     given : GivenColumns
         What they say.
@@ -66,7 +67,7 @@ class ListSource:
         Embeddings, a file for each table; empty where they stand in a column or there are none.
     """
 
-    table: TableSource | DatasetSource
+    table: TableSource | DatasetSource | ArrowSource
     given: GivenColumns
     matrices: tuple[File, ...] = ()
 

@@ -38,14 +38,15 @@ def open_source(
     source : object
         A path or any fsspec URL of a folder of images, of tars or of tables, of one such file, of a saved
         `datasets` folder, a glob (``*``, ``?``, ``[]``, ``**``) or brace range (``{00000..00041}``, ``{a,b}``), or a
-        list of these; a `datasets.Dataset` or `IterableDataset`; an iterable of `Sample` objects or mappings;
-        ``NAME:ADDRESS`` of a source that a plugin brings; or something that is a source already.
+        list of these; a `datasets.Dataset` or `IterableDataset`; a pandas or polars DataFrame, a pyarrow table or
+        reader, a DuckDB relation; an iterable of `Sample` objects or mappings; ``NAME:ADDRESS`` of a source that a
+        plugin brings; or something that is a source already.
     options : SourceOptions, optional
         Names of columns; what they leave open is guessed.
     max_bytes : int
         A larger image file or member of a tar is not read.
     spool_to : Folder, optional
-        Where the samples of an iterator, which can be read only once, are written.
+        Where the samples of an iterator, which can be read only once, and the rows of a program's tables are written.
 
     Returns
     -------
@@ -82,12 +83,15 @@ def open_source(
 
 
 def _open_object(source: object, options: SourceOptions, max_bytes: int, spool_to: Folder | None) -> Source:
+    from dedupkit.sources.arrow_objects import as_arrow, open_arrow
     from dedupkit.sources.datasets_objects import kind_of_datasets_object, open_datasets_object
     from dedupkit.sources.iterables import Entries, IterableSource
     from dedupkit.sources.spooling import spool
 
     if kind_of_datasets_object(source):
         return open_datasets_object(source, options, max_bytes)
+    if (table := as_arrow(source)) is not None:
+        return open_arrow(table, options, max_bytes, spool_to)
     if isinstance(source, Mapping | bytes | bytearray) or not isinstance(source, Iterable):
         kind = type(source).__name__
         raise UsageError(f"a {kind} is no source; give a path or URL of {_KNOWN}, or an iterable of samples")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import fsspec
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -115,6 +116,16 @@ def make_iterator(folder: Path, count: int) -> Iterator[dict[str, Any]]:
     return iter(make_mappings(folder, count))
 
 
+def make_pandas(folder: Path, count: int) -> pd.DataFrame:
+    return (
+        pa.table(rows(count)).to_pandas() if count else pd.DataFrame({"image": pd.Series([], dtype="binary[pyarrow]")})
+    )
+
+
+def make_reader(folder: Path, count: int) -> pa.RecordBatchReader:
+    return pa.table(rows(count)).to_reader()
+
+
 KINDS: dict[str, Callable[[Path, int], object]] = {
     "folder": write_folder,
     "folder with metadata": write_metadata_folder,
@@ -128,6 +139,8 @@ KINDS: dict[str, Callable[[Path, int], object]] = {
     "stream": make_stream,
     "list": make_mappings,
     "spooled iterator": make_iterator,
+    "pandas": make_pandas,
+    "Arrow stream": make_reader,
 }
 
 
