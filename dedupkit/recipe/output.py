@@ -1,0 +1,30 @@
+"""``[output]``: what is written."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import field_validator
+
+from dedupkit.recipe.part import RecipePart
+
+
+class Output(RecipePart):
+    """What is written besides decisions and report.
+
+    Attributes
+    ----------
+    formats : tuple of "arrow", "parquet", "webdataset" or "list"
+        Each goes to a folder of its own: ``dataset/`` (for ``datasets.load_from_disk``), ``parquet/``,
+        ``webdataset/``, ``list/``.  A source without images has "list" alone, which is its default: its rows that stay,
+        with all their columns, in Parquet.
+    """
+
+    formats: tuple[Literal["arrow", "parquet", "webdataset", "list"], ...] = ("arrow",)
+
+    @field_validator("formats")
+    @classmethod
+    def _formats_are_named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError(f"must name at least one format, each once, got {list(value)}")
+        return value

@@ -1,0 +1,66 @@
+"""``[source]``, ``[limits]`` and ``[fingerprints]``: how samples are read, and what is computed of each."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from dedupkit.recipe.part import RecipePart
+
+
+class SourceOptions(RecipePart):
+    """How a source is read; what is not named is guessed, and the guess is said.
+
+    Attributes
+    ----------
+    image_column, caption_column, key_column : str or None
+        Columns of a table, or entries of a mapping; for an image folder, `caption_column` is the column of its
+        metadata file.
+    url_column : str or None
+        Column of a table, or entry of a mapping, that says where an image comes from.
+    embedding_column, hash_column : str or None
+        Columns of a table that hold a descriptor, and a pHash or PDQ hash, of each image.  Where one is named, no image
+        is decoded.
+    """
+
+    image_column: str | None = None
+    caption_column: str | None = None
+    key_column: str | None = None
+    url_column: str | None = None
+    embedding_column: str | None = None
+    hash_column: str | None = None
+
+
+class Limits(RecipePart):
+    """What is refused before it is decoded.
+
+    Attributes
+    ----------
+    max_pixels : int
+        Width times height that the image's header may state.
+    max_bytes : int
+        Encoded size in bytes.
+    """
+
+    max_pixels: int = Field(default=178_956_970, ge=1)  # where Pillow itself sees a decompression bomb
+    max_bytes: int = Field(default=256 << 20, ge=1)
+
+
+class Fingerprints(RecipePart):
+    """How images are fingerprinted.
+
+    Attributes
+    ----------
+    draft : bool
+        Decode JPEGs at reduced scale (at least 88 pixels a side) and greyscale: three times as fast, a few bits of each
+        hash move.  Without it pHash equals imagededup's and PDQ the reference code's, bit for bit.
+    max_frame_range : int
+        Largest spread, in levels of 0-255, of a row or column that still counts as part of a uniform frame.
+    descriptor : str
+        The network that describes pictures: "dedupkit" (bundled), "none", "sscd", "sscd-distilled", "imagededup", the
+        path of an ONNX file, "timm:NAME", "torchvision:NAME" or "clip:NAME"; see docs/descriptors.md.  "given" takes
+        the embeddings of a list.  "auto" is "none" in the preset fast, else "given" of a list and "dedupkit" of images.
+    """
+
+    draft: bool = True
+    max_frame_range: int = Field(default=10, ge=0, le=255)
+    descriptor: str = "auto"
