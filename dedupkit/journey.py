@@ -29,6 +29,7 @@ from dedupkit.fingerprints import stage as fingerprinting
 from dedupkit.fingerprints.given import STAGE as GIVEN_STAGE
 from dedupkit.fingerprints.given import given_fingerprints, recipe_for_list
 from dedupkit.grouping import stage as deciding
+from dedupkit.guard.condemned import Condemned
 from dedupkit.hygiene import checks
 from dedupkit.hygiene.captions import CaptionCleaner
 from dedupkit.hygiene.placeholders import Placeholders
@@ -215,6 +216,7 @@ class Journey:
             object.__setattr__(self, "source", blocked)
         if self.planting is not None:  # outside of what blocks, so that a canary takes after samples that may stay
             object.__setattr__(self, "source", self.planting.around(self.source))
+        object.__setattr__(self, "source", Condemned.read(self.work).over(self.source))
         object.__setattr__(self, "shards", self.source.shards())
         stages = (("taken_down",) if self.taken_down is not None else ()) + (() if examples is None else EXAMPLE_STAGES)
         hygiene = self.recipe.hygiene
@@ -239,6 +241,7 @@ class Journey:
                 choices | {"shard": digest([shard.name, shard.identity])},
                 (number, shard),
                 shard.byte_size,
+                shard,
             )
             for number, shard in enumerate(self.shards)
         ]
@@ -264,7 +267,7 @@ class Journey:
         """All that the fingerprints of any image depend on."""
         return {
             "stage": fingerprinting.STAGE,
-            "limits": digest(recipe.limits.model_dump()),
+            "limits": digest(recipe.limits.of_headers),
             "fingerprints": digest(recipe.fingerprints.model_dump()),
             "descriptor": self._descriptor_identity(),
             "versions": digest([module.__version__ for module in (numpy, PIL, pa, simplejpeg)]),

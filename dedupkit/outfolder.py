@@ -24,6 +24,7 @@ PUBLISHED = (
 )  # fmt: skip
 _OURS = ("dataset", "parquet", "webdataset", "list", "report.html", "report.json", "recipe.toml", "decisions.parquet")
 _WORK = ".dedupkit"
+_DIES_WITHIN_S = 2.0  # a run whose command was killed
 _MARK_NAME = "dedupkit.json"
 _MARK = f"{_WORK}/{_MARK_NAME}"
 LOCK_NAME = "lock"
@@ -103,7 +104,7 @@ def _locked(folder: Folder) -> Iterator[None]:
     place = Path(folder.url, _WORK, LOCK_NAME)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place, timeout=0)
+        lock = FileLock(place, timeout=_DIES_WITHIN_S)
         lock.acquire()
     except Timeout as error:
         raise UsageError(f"another run is writing to {folder.url}; wait for it, or name another folder") from error

@@ -83,10 +83,10 @@ class _Decontamination(Journey):
             "stage": STAGE,
             "references": digest([[each.name, each.identity] for each in self.references]),
             "matching": digest([self.recipe.matching.model_dump(), samples]),
-            "limits": digest(self.recipe.limits.model_dump()),
+            "limits": digest(self.recipe.limits.of_headers),
         }
         parts = [
-            Part(name, inputs | {"fingerprints": report["sha256"]}, (number, shard), report["rows"])
+            Part(name, inputs | {"fingerprints": report["sha256"]}, (number, shard), report["rows"], shard)
             for number, (name, shard, report) in enumerate(zip(self.part_names(), self.shards, reports, strict=True))
         ]
         task = partial(

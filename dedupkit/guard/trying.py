@@ -74,7 +74,9 @@ class _Look:
 
     def __init__(self, recipe: Recipe) -> None:
         from dedupkit.fingerprints.descriptors import open_describer
+        from dedupkit.sinks.stage import augmenter_of
 
+        self._augmenter = augmenter_of(recipe)
         self._recipe = recipe
         if recipe.descriptor and recipe.descriptor != "given":
             open_describer(recipe.descriptor)  # its memory is no sample's
@@ -95,7 +97,7 @@ class _Look:
                 step(sample, row)
             except MemoryError:
                 raise
-            except Exception as error:  # noqa: BLE001 - decoders of hostile bytes raise whatever they like
+            except Exception as error:
                 if _no_memory(error):
                     raise MemoryError from error
 
@@ -114,7 +116,7 @@ class _Look:
         from dedupkit.sinks.stage import treated
 
         kept = KeptSample(sample.key, sample.image or b"", "jpeg", sample.caption, 1, 1, 1, sample.fields)
-        treated(kept, self._recipe)
+        treated(kept, self._recipe, self._augmenter)
 
 
 def _no_memory(error: BaseException) -> bool:

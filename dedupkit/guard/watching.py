@@ -24,11 +24,17 @@ def end_hopeless(folder: Path) -> list[int]:
     """End the processes that have looked at a sample for too long, or hold nearly all memory; which they are."""
     most, ended = _most_memory(), []
     for notes in notes_in(folder):
-        if notes.overdue_s > 0 or _size(notes.pid) > most:
+        if (notes.overdue_s > 0 or _size(notes.pid) > most) and _is_child(notes.pid):
             with suppress(OSError):
                 os.kill(notes.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
                 ended.append(notes.pid)
     return ended
+
+
+def forget(folder: Path) -> None:
+    """Remove the notes of processes that are no more."""
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -58,6 +64,16 @@ def notes_folder() -> Iterator[Path]:
     finally:
         if os.getpid() == owner:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_child(pid: int) -> bool:
+    """Whether that is a process of ours still: numbers are given out again."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).ppid() == os.getpid())
+    except psutil.Error:
+        return False
 
 
 def _most_memory() -> int:
