@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dedupkit.engines import WorkerDied
+from dedupkit.engines import WorkerDeathError
 from dedupkit.errors import RunError
 from dedupkit.guard.recorder import making
 
@@ -83,7 +83,7 @@ class Part:
     shard: Shard | None = None
 
 
-class PartsLost(RunError):
+class LostPartsError(RunError):
     """The process died that was making parts of some shards."""
 
     def __init__(self, why: str, shards: Sequence[Shard]) -> None:
@@ -133,10 +133,10 @@ def make_parts(
         for _, report in engine.map(partial(make_part, stage, make), sorted(stale, key=lambda part: -part.byte_size)):
             done, samples = done + 1, samples + report["rows"]
             observe(Progress(title, done, len(parts), samples))
-    except WorkerDied as death:
+    except WorkerDeathError as death:
         shards = [part.shard for part in death.items if part.shard is not None]
         if shards:
-            raise PartsLost(str(death), shards) from death
+            raise LostPartsError(str(death), shards) from death
         raise
     return stage.reports([part.name for part in parts])
 

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
-class WorkerDied(RunError):
+class WorkerDeathError(RunError):
     """A process died, or had no memory left, while it ran tasks.
 
     Attributes

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dedupkit.engines import WorkerDied
+from dedupkit.engines import WorkerDeathError
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.engines.budget import LEAST_MEMORY, RESIDENT, byte_count
 from dedupkit.errors import UsageError
@@ -98,7 +98,7 @@ class LocalEngine:
 
         Raises
         ------
-        WorkerDied
+        WorkerDeathError
             A worker process died, or there was no memory left; what it was doing is not written.
         """
         slots = self._at_once(len(items))
@@ -164,12 +164,12 @@ def _result(future: Future[Outcome], item: Item, waiting: dict[Future[Outcome], 
         lost = [each for other, each in waiting.items() if not (other.done() and other.exception() is None)]
         raise _death(error, [item, *lost]) from error
     except MemoryError as error:
-        raise WorkerDied("there was no memory left", [item]) from error
+        raise WorkerDeathError("there was no memory left", [item]) from error
 
 
-def _death(error: BrokenExecutor, items: Sequence[Any]) -> WorkerDied:
+def _death(error: BrokenExecutor, items: Sequence[Any]) -> WorkerDeathError:
     why = str(error).partition("\n")[0]
-    return WorkerDied(f"a worker process died ({why})", items)
+    return WorkerDeathError(f"a worker process died ({why})", items)
 
 
 @cache
@@ -203,6 +203,8 @@ def one_blas_thread() -> Iterator[None]:
 
 def start_worker(notes: str | None = None) -> None:
     """Set up a worker process: its allocator, one BLAS thread, and where it keeps notes."""
+    import faulthandler
+
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
     from loky import process_executor
     from threadpoolctl import threadpool_limits
@@ -214,3 +216,4 @@ def start_worker(notes: str | None = None) -> None:
     threadpool_limits(1, user_api="blas")
     if notes is not None:
         keep_notes(Path(notes))
+        faulthandler.disable()  # loky's: a page of stacks for each death, which the run says in a line

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dedupkit.engines import WorkerDied
+from dedupkit.engines import WorkerDeathError
 from dedupkit.engines.budget import LEAST_MEMORY, RESIDENT, byte_count
 from dedupkit.engines.cluster import LOOKS_AT_NODES_EVERY_S, Room, TaskNeeds, nodes_with_room
 from dedupkit.engines.joining import check_address, join, quiet_ray
@@ -231,11 +231,11 @@ def _outcome(ray: Any, ended: Any, item: Any = None) -> Any:
         return ray.get(ended)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, MemoryError):
-            raise WorkerDied("a task had no memory left", [item]) from error
+            raise WorkerDeathError("a task had no memory left", [item]) from error
         raise _without_dedupkit(error) or error.cause from error
     except ray.exceptions.RayError as error:
         why = str(error).strip().partition("\n")[0]
-        lost = WorkerDied(f"a task was lost for good ({why})", [item])
+        lost = WorkerDeathError(f"a task was lost for good ({why})", [item])
         raise _without_dedupkit(error) or lost from error
 
 

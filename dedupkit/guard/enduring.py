@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dedupkit.guard.condemned import Condemned, plain
 from dedupkit.guard.recorder import tag_of
 from dedupkit.guard.supervisor import suspects
-from dedupkit.parts import PartsLost
+from dedupkit.parts import LostPartsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def enduring(make: Callable[[], Journey], go: Callable[[Journey], Outcome]) -> O
 
     Raises
     ------
-    PartsLost
+    LostPartsError
         A process died again, though every sample of the shards that it was at can be looked at alone.
     """
     journey, spared = make(), set[bytes]()
@@ -44,7 +44,7 @@ def enduring(make: Callable[[], Journey], go: Callable[[Journey], Outcome]) -> O
             journey = make()
         try:
             return go(journey)
-        except PartsLost as lost:
+        except LostPartsError as lost:
             accused = list(lost.shards)
             if spared.issuperset(map(tag_of, accused)):
                 raise

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dedupkit.guard.recorder import looking
-from dedupkit.matching.geometry import Alignment
+    from dedupkit.matching.geometry import Alignment
     from dedupkit.recipe import Recipe
     from dedupkit.sample import Sample
     from dedupkit.sources.base import Shard, Source
