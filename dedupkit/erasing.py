@@ -23,7 +23,7 @@ from dedupkit.report.previews import MEASURES
 from dedupkit.report.sensitive import SensitiveFacts
 from dedupkit.report.stage import previews_of
 from dedupkit.sample import DECISIONS, FINGERPRINTS, ROW_BITS
-from dedupkit.sinks import FORMATS, make_sink
+from dedupkit.sinks import FORMATS, make_sink, stage_of
 from dedupkit.sinks.base import WrittenPart
 from dedupkit.sinks.emitted import keys_of_part, write_without
 from dedupkit.storage import Folder, Stage
@@ -68,7 +68,7 @@ def _rewrite(out: Folder, work: Folder, format: str, gone: Sequence[str]) -> int
     folder = out.below(sink.folder)
     if not folder.exists():
         return None
-    stage = Stage(folder, work.below("receipts").below(sink.folder))
+    stage = stage_of(format, out, work)
     names = [name.removesuffix(".json") for name in stage.receipts.names()]
     found = set(gone)
     for name in names:

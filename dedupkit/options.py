@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 from dedupkit._version import __version__
 from dedupkit.errors import UsageError
+from dedupkit.fingerprints.descriptors import open_describer
+from dedupkit.hygiene.brought import BroughtChecks
 from dedupkit.hygiene.sensitive import Lookout
+from dedupkit.plugins import DESCRIPTORS, SINKS
 from dedupkit.recipe import Recipe
+from dedupkit.sinks import make_sink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +29,18 @@ def resolve_recipe(recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:
     elif not isinstance(recipe, Recipe):
         raise UsageError(f"recipe must be a Recipe or the path of a TOML file, got {type(recipe).__name__}")
     Lookout.of(recipe.hygiene).check()
+    _check_plugins(recipe)
     return recipe
+
+
+def _check_plugins(recipe: Recipe) -> None:
+    """What others bring can be made: nobody should learn under way that it cannot."""
+    BroughtChecks.of(recipe.hygiene).check()
+    for name in recipe.output.formats:
+        if SINKS.brings(name):
+            make_sink(name)
+    if DESCRIPTORS.brings(recipe.descriptor):
+        open_describer(recipe.descriptor)
 
 
 def versions() -> Mapping[str, str]:

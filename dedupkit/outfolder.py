@@ -28,6 +28,7 @@ _DIES_WITHIN_S = 2.0  # a run whose command was killed
 _MARK_NAME = "dedupkit.json"
 _MARK = f"{_WORK}/{_MARK_NAME}"
 LOCK_NAME = "lock"
+BROUGHT = "brought-"  # in front of the names of receipts of outputs that sinks of others wrote
 
 
 def check(out: str | os.PathLike[str], source: Any) -> Folder:
@@ -49,6 +50,12 @@ def check(out: str | os.PathLike[str], source: Any) -> Folder:
     return folder
 
 
+def of_others(folder: Folder) -> list[str]:
+    """Folders in an output that sinks of others wrote, whether those are still installed or not."""
+    receipts = folder.below(_WORK).below("receipts").names()
+    return [name.removeprefix(BROUGHT) for name in receipts if name.startswith(BROUGHT)]
+
+
 def _names_in(folder: Folder) -> list[str]:
     try:
         return folder.names()
@@ -65,8 +72,9 @@ def claim(folder: Folder, *, overwrite: bool) -> None:
         It cannot be written.
     """
     try:
+        ours = {*_OURS, *of_others(folder)}
         for name in folder.names():
-            if name.endswith(PARTIAL) or (overwrite and name in _OURS):
+            if name.endswith(PARTIAL) or (overwrite and name in ours):
                 folder.remove(name)  # half of a file that a killed run was writing, or all of it
         for name in folder.below(_WORK).names():
             if name.endswith(PARTIAL) or (overwrite and name not in (_MARK_NAME, LOCK_NAME)):

@@ -22,7 +22,7 @@ from dedupkit.errors import UsageError
 from dedupkit.examples import ExampleSource, block_examples, fingerprint_examples
 from dedupkit.fingerprints.stage import fingerprint_shard
 from dedupkit.journey import Journey
-from dedupkit.outfolder import PUBLISHED, alone_in
+from dedupkit.outfolder import PUBLISHED, alone_in, of_others
 from dedupkit.parts import Part, make_part, read_table, silent, table_name, write_table
 from dedupkit.recipe import Blocklist, Limits, Recipe
 from dedupkit.sample import DECISIONS, EVIDENCE, FINGERPRINTS, ROW_BITS, Action, Reason, Tier
@@ -150,6 +150,11 @@ def _checked(out: str | os.PathLike[str]) -> Folder:
         raise UsageError(f"{out} has no {missing[0]}: its run did not end; run dedupkit clean again first")
     if not any(folder.exists(make_sink(format).folder) for format in FORMATS):
         raise UsageError(f"{out} holds a list, no images; block in the recipe what must not stay and clean it again")
+    if others := of_others(folder):
+        raise UsageError(
+            f"{out}/{others[0]} was written by a plugin and cannot be written anew without what goes; "
+            "clean again without that format first"
+        )
     return folder
 
 

@@ -66,6 +66,8 @@ class Reason(StrEnum):
     FACES = "faces"
     DOCUMENT = "document"
     NSFW = "nsfw"
+    # quarantine: the picture, by a check that a plugin brings; the detail begins with the check's name
+    CHECKED_OUT = "checked_out"
     # quarantine: the caption, where the recipe wants that
     BAD_CAPTION = "bad_caption"
     # quarantine: what a damaged shard may have held

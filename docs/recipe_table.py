@@ -62,6 +62,7 @@ SOURCES = {
     "hygiene.min_text_lines": "our own: signs and labels have fewer",
     "hygiene.nsfw": "our own: costs time, and needs an extra",
     "hygiene.max_nsfw": "what Yahoo names for open_nsfw",
+    "hygiene.checks": "none unasked",
     "captions.empty": "our own: such a caption says nothing",
     "captions.bad_unicode": "our own: [ftfy](https://ftfy.readthedocs.io) mends what it is sure of",
     "captions.control_characters": "our own",

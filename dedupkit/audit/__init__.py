@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dedupkit.audit.adapters import Generations, open_model
     from dedupkit.audit.album import Album, Budget
+    from dedupkit.audit.attacks import Finding
     from dedupkit.audit.canary_exposure import exposure
     from dedupkit.audit.canary_loss import canary_losses
     from dedupkit.audit.canary_search import found_among
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from dedupkit.audit.lira import Shadows
     from dedupkit.audit.membership_attack import MembershipOptions, membership
     from dedupkit.audit.model import Denoiser, Generator, Inpainter, Prediction
+    from dedupkit.audit.options import AuditOptions
     from dedupkit.audit.report import Audit
-    from dedupkit.audit.run import AuditOptions, audit
+    from dedupkit.audit.run import audit
     from dedupkit.audit.samples import Samples
     from dedupkit.audit.splits import half_splits
     from dedupkit.audit.training_set import TrainingSet
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Album": "album",
     "Audit": "report",
-    "AuditOptions": "run",
+    "AuditOptions": "options",
     "Budget": "album",
     "Denoiser": "model",
     "ExtractionOptions": "extraction_attack",
+    "Finding": "attacks",
     "Generations": "adapters",
     "Generator": "model",
     "Inpainter": "model",
@@ -63,6 +66,7 @@ __all__ = [
     "Budget",
     "Denoiser",
     "ExtractionOptions",
+    "Finding",
     "Generations",
     "Generator",
     "Inpainter",

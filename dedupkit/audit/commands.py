@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dedupkit.errors import UsageError
-
-_ATTACKS = ("extraction", "inpainting", "membership", "exposure")  # of `run`, which is not imported for --help
+from dedupkit.plugins import ATTACKS
 
 
 def audit(
@@ -55,7 +54,7 @@ def audit(
     from dedupkit.audit.album import Budget
     from dedupkit.audit.extraction_attack import ExtractionOptions
     from dedupkit.audit.inpainting_attack import InpaintingOptions
-    from dedupkit.audit.run import AuditOptions
+    from dedupkit.audit.options import AuditOptions
     from dedupkit.audit.run import audit as run
     from dedupkit.canaries.commands import passphrase
     from dedupkit.commands.running import shown_progress
@@ -92,13 +91,13 @@ def audit(
 
 def _what(asked: list[str], only: str | None) -> tuple[tuple[str, ...], str]:
     """Which attacks, on which model."""
-    if len(asked) == 2 and asked[0] in _ATTACKS and only is None:
+    if len(asked) == 2 and asked[0] in ATTACKS and only is None:
         return (asked[0],), asked[1]
     if len(asked) != 1:
-        names = ", ".join(_ATTACKS)
+        names = ", ".join(ATTACKS.names())
         raise UsageError(f"one MODEL is asked at a time, got {' '.join(asked)}; before it may stand one of {names}")
     named = None if only is None else tuple(each.strip() for each in only.split(",") if each.strip())
-    return named or _ATTACKS, asked[0]
+    return named or tuple(ATTACKS.own), asked[0]
 
 
 def _given(values: dict[str, int | None]) -> dict[str, Any]:

@@ -62,13 +62,13 @@ class Audit:
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``audit.json``."""
-        from dedupkit.audit.sections import QUESTIONS
+        from dedupkit.audit.sections import question
 
         return {
             "model": self.model,
             "data": self.data,
             "answers": self.answers,
-            "questions": {name: QUESTIONS[name] for name in self.findings},
+            "questions": {name: question(name) for name in self.findings},
             "skipped": dict(self.skipped),
             "findings": {name: self._finding(name) for name in self.findings},
             "asked": dict(self.asked),
@@ -78,7 +78,7 @@ class Audit:
 
     def to_html(self) -> str:
         """The content of ``audit.html``: one page that loads nothing from elsewhere."""
-        from dedupkit.audit.sections import QUESTIONS, section
+        from dedupkit.audit.sections import question, section
         from dedupkit.report.page import rendered
 
         hidden = self.about_canaries and not self.show_canaries
@@ -87,7 +87,7 @@ class Audit:
             ("report.css", "audit.css"),
             audit=self,
             sections=[section(name, found, hide_pictures=hidden) for name, found in self.findings.items()],
-            questions=QUESTIONS,
+            questions={name: question(name) for name in self.skipped},
             asked=json.dumps(self.asked, indent=1),
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dedupkit.audit.plots import errors_figure, exposure_figure, extraction_figure, roc_figure
+from dedupkit.plugins import ATTACKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
     from dedupkit.audit.membership_result import Membership
     from dedupkit.audit.statistics import Share
 
-QUESTIONS = {
-    "extraction": "Does it give training images back?",
-    "inpainting": "Does it rebuild training images from a part?",
-    "membership": "Can an outsider tell that an image was in the set?",
-    "exposure": "What do the planted canaries say?",
-}
-TITLES = {
-    "extraction": "Extraction",
-    "inpainting": "Inpainting",
-    "membership": "Membership",
-    "exposure": "Canaries",
-}
 _SHOWN = 24  # pairs of pictures
 _LARGEST = 256  # pixels of the longer side of a picture on the page
 
@@ -81,13 +70,24 @@ def section(name: str, found: Any, *, hide_pictures: bool = False) -> Section:
 
     Extraction never shows canaries: it is asked about a training set without them.
     """
-    tables, figures, pictures = _PARTS[name](found)
-    if hide_pictures and name == "inpainting":
+    tables, figures, pictures = _PARTS.get(name, _brought)(found)
+    if hide_pictures and name != "extraction":
         pictures = ()
-    return Section(TITLES[name], QUESTIONS[name], found.answer, tuple(found.limits), tables, figures, pictures)
+    attack = ATTACKS.find(name).made
+    return Section(attack.title, attack.question, found.answer, tuple(found.limits), tables, figures, pictures)
+
+
+def question(name: str) -> str:
+    """What an attack answers."""
+    return str(ATTACKS.find(name).made.question)
 
 
 Parts = tuple[tuple[Table, ...], tuple[Figure, ...], tuple[Strip, ...]]
+
+
+def _brought(found: Any) -> Parts:
+    """What a plugin's attack shows, where it shows something."""
+    return tuple(tuple(getattr(found, name, ())) for name in ("tables", "figures", "pictures"))  # type: ignore[return-value]
 
 
 def _extraction(found: Extraction) -> Parts:

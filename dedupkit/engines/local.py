@@ -18,6 +18,7 @@ from dedupkit.errors import UsageError
 from dedupkit.guard.recorder import keep_notes
 from dedupkit.guard.supervisor import is_supervised
 from dedupkit.guard.watching import forget, notes_folder, watched
+from dedupkit.plugins import carrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +109,7 @@ class LocalEngine:
                     yield from _as_completed(pool, task, items, slots)
                 return
             with self._workers() as pool:
-                yield from _as_completed(pool, task, items, slots)
+                yield from _as_completed(pool, carrying(task), items, slots)
 
     @contextmanager
     def _workers(self) -> Iterator[Executor]:

@@ -16,6 +16,7 @@ from dedupkit.engines.local import MOST_THREADS
 from dedupkit.engines.ray_task import Work, look, perform
 from dedupkit.engines.reach import Reach
 from dedupkit.errors import RunError, UsageError
+from dedupkit.plugins import carrying
 from dedupkit.storage import Stage
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class RayEngine:
         remote = ray.remote(perform).options(
             name=f"dedupkit {_title(task)}", max_retries=self._retries, scheduling_strategy="SPREAD", **needs.options()
         )
-        work = ray.put(Work(task, needs.cpus, needs.gpus > 0, str(Path.cwd()), self._reach))
+        work = ray.put(Work(carrying(task), needs.cpus, needs.gpus > 0, str(Path.cwd()), self._reach))
         rest, waiting = iter(items), dict[Any, Item]()
         try:
             while True:

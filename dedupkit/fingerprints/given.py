@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from dedupkit.errors import UsageError
 from dedupkit.fingerprints.decode import header
 from dedupkit.fingerprints.stage import FIELDS_KEY
+from dedupkit.hygiene.brought import BroughtChecks
 from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.sample import FINGERPRINTS, Fault, Note, Reason, position
 from dedupkit.sources.captions import utf8_text
@@ -79,6 +80,7 @@ def _descriptor(recipe: Recipe, source: ListSource) -> str:
 
 def _check(recipe: Recipe, source: ListSource) -> None:
     Lookout.of(recipe.hygiene).check(has_images=False)
+    BroughtChecks.of(recipe.hygiene).check(has_images=False)
     if source.has_images:
         if "list" in recipe.output.formats:
             raise UsageError('format "list" is for lists without images; name arrow, parquet or webdataset')

@@ -19,6 +19,7 @@ from dedupkit.fingerprints.descriptors.base import squeezed
 from dedupkit.fingerprints.frame import frame_box
 from dedupkit.fingerprints.perceptual import hash_all, hash_grids, phash_of_image
 from dedupkit.guard.recorder import looking
+from dedupkit.hygiene.brought import BroughtChecks
 from dedupkit.hygiene.measures import measured
 from dedupkit.hygiene.sensitive import COLUMNS as SENSITIVE_COLUMNS
 from dedupkit.hygiene.sensitive import Lookout
@@ -156,19 +157,22 @@ class _Seen:
     squeezed: NDArray[np.uint8] | None
     measures: Measures
     sensitive: Sensitive
+    fault: Fault | None
 
 
 def _look_at(sample: Sample, recipe: Recipe, describer: Describer | None) -> _Seen | Fault:
     if sample.image is None:
         return sample.fault or Fault(Reason.MISSING_IMAGE, "the source has no image for this sample")
     min_side = max(DRAFT_SIDE, describer.side) if describer else DRAFT_SIDE
-    lookout, draft = Lookout.of(recipe.hygiene), recipe.fingerprints.draft
-    colour = describer is not None or bool(lookout)
-    decoded = decode(sample.image, recipe.limits, draft=draft, min_side=max(min_side, lookout.min_side), colour=colour)
+    lookout, brought = Lookout.of(recipe.hygiene), BroughtChecks.of(recipe.hygiene)
+    draft, wanted = recipe.fingerprints.draft, max(min_side, lookout.min_side, brought.min_side)
+    colour = describer is not None or bool(lookout) or bool(brought)
+    decoded = decode(sample.image, recipe.limits, draft=draft, min_side=wanted, colour=colour)
     if isinstance(decoded, Fault):
         return decoded
     sensitive = lookout.look(decoded.colour)
-    if lookout and draft:  # hashes and measures are of the same scale, whatever else is looked for
+    fault = brought.look(sample, decoded)
+    if wanted > min_side and draft:  # hashes and measures are of the same scale, whatever else is looked for
         decoded = reduced(decoded, min_side)
     whole = hash_grids(decoded.gray, decoded.height, decoded.width)
     inner, inner_size, box = _inside_frame(decoded, recipe.fingerprints.max_frame_range) or (None, None, None)
@@ -176,7 +180,8 @@ def _look_at(sample: Sample, recipe: Recipe, describer: Describer | None) -> _Se
     if describer is not None and decoded.colour is not None:
         square = squeezed(decoded.colour if box is None else decoded.colour[box], describer.side)
     phash = None if decoded.rgb is None else phash_of_image(decoded.rgb)  # full scale: pHash as imagededup takes it
-    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash, square, measured(decoded.gray), sensitive)
+    measures = measured(decoded.gray)
+    return _Seen(decoded.without_pixels(), whole, inner, inner_size, phash, square, measures, sensitive, fault)
 
 
 def _inside_frame(
@@ -208,7 +213,7 @@ def _row(
         *(seen.inner_size or (None, None)),
         descriptor,
         *(decoded.width, decoded.height, decoded.format, len(image), *seen.measures, *seen.sensitive, sample.caption),
-        *(None, None),
+        *((None, None) if seen.fault is None else (seen.fault.reason.value, seen.fault.detail)),
         [*sample.notes, Note.ANIMATED] if decoded.animated else list(sample.notes),
     )
 

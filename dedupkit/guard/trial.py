@@ -18,7 +18,8 @@ from typing import IO, TYPE_CHECKING
 
 from dedupkit.errors import RunError
 from dedupkit.guard.condemned import Verdict
-from dedupkit.guard.trying import END, LOOKING, NO_MEMORY, READING, Errand
+from dedupkit.guard.trying import END, LOOKING, NO_MEMORY, READING, Errand, try_samples
+from dedupkit.plugins import carrying
 from dedupkit.sample import Fault, Reason
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _process(errand: Errand) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes
         environment.setdefault(name, "1")
     command = [sys.executable, "-m", "dedupkit.guard.trying"]
     with TemporaryFile() as handed, Path(os.devnull).open("wb") as nowhere:
-        handed.write(cloudpickle.dumps(errand))
+        handed.write(cloudpickle.dumps((carrying(try_samples), errand)))
         handed.seek(0)
         process = subprocess.Popen(command, stdin=handed, stdout=subprocess.PIPE, stderr=nowhere, env=environment)
     if process.stdout is None:

@@ -1,6 +1,6 @@
 """The process that tries samples and may die: it says what it is at before it does it.
 
-``python -m dedupkit.guard.trying``, with a pickled `Errand` on stdin; a line a step on stdout.
+``python -m dedupkit.guard.trying``, with a pickled task and its `Errand` on stdin; a line a step on stdout.
 """
 
 from __future__ import annotations
@@ -46,10 +46,15 @@ class Errand:
 
 
 def main() -> None:
-    """Try them, one after the other, in the order of the source."""
+    """Do the errand that stdin brings."""
+    task, errand = pickle.loads(sys.stdin.buffer.read())
+    task(errand)
+
+
+def try_samples(errand: Errand) -> None:
+    """Try samples one after the other, in the order of the source, and tell of each step."""
     told = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a decoder prints is none of ours
-    errand: Errand = pickle.loads(sys.stdin.buffer.read())
     look = _Look(errand.recipe)
     _limit_memory(errand.max_memory)
     samples = iter(errand.source.read(errand.shard))

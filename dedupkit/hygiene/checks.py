@@ -38,6 +38,7 @@ OPTION = {
     Reason.FACES: "faces",
     Reason.DOCUMENT: "documents",
     Reason.NSFW: "nsfw",
+    Reason.CHECKED_OUT: "checks",
 }
 OPTIONS = {reason: f"[hygiene] {name} in the recipe explains it" for reason, name in OPTION.items()}
 OPTIONS[Reason.BAD_CAPTION] = '[captions] in the recipe explains it, what is "quarantine" there'

@@ -20,9 +20,8 @@ from dedupkit.planning.metering import MeteredEngine, peak_memory
 from dedupkit.planning.weighing import Weight, weigh_output, weigh_receipts, weigh_table, weigh_tables
 from dedupkit.report.stage import report
 from dedupkit.sample import Action, Tier
-from dedupkit.sinks import make_sink
+from dedupkit.sinks import make_sink, stage_of
 from dedupkit.sinks.stage import emit
-from dedupkit.storage import Folder, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from dedupkit.parts import Observer
     from dedupkit.planning.sampling import SampledSource
     from dedupkit.recipe import Recipe
+    from dedupkit.storage import Folder, Stage
 
 _A_PAIR = 60.0  # bytes in the table of pairs, where there are too few to weigh
 _OF_SAMPLES = ("fingerprints", CLEANED_STAGE, "decisions", SETTLED_STAGE)
@@ -195,8 +195,7 @@ def _cpu(meter: MeteredEngine) -> dict[str, Estimate]:
 
 def _output(journey: Journey, out: Folder, kind: str) -> tuple[Stage, list[str]]:
     sink = make_sink(kind)
-    stage = Stage(out.below(sink.folder), journey.work.below("receipts").below(sink.folder))
-    return stage, [sink.part_name(number) for number in range(len(journey.shards))]
+    return stage_of(kind, out, journey.work), [sink.part_name(number) for number in range(len(journey.shards))]
 
 
 def _count(actions: object, action: Action) -> int:

@@ -59,6 +59,8 @@ class Hygiene(RecipePart):
         Look for nudity and sex.  All but "off" needs ``dedupkit[nsfw]``.
     max_nsfw : float
         Score in [0, 1] that a picture may have.
+    checks : tuple of str
+        Checks of your own that take pictures out of the set, by name; see docs/extending.md.
     """
 
     strip_metadata: bool = True
@@ -81,3 +83,4 @@ class Hygiene(RecipePart):
     min_text_lines: int = Field(default=5, ge=1)
     nsfw: Literal["off", "count", "quarantine"] = "off"
     max_nsfw: float = Field(default=0.8, ge=0, le=1)
+    checks: tuple[str, ...] = ()

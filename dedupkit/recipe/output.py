@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
+from dedupkit.plugins import SINKS
 from dedupkit.recipe.part import RecipePart
 
 
@@ -14,17 +15,19 @@ class Output(RecipePart):
 
     Attributes
     ----------
-    formats : tuple of "arrow", "parquet", "webdataset" or "list"
+    formats : tuple of "arrow", "parquet", "webdataset", "list" or the name of a sink
         Each goes to a folder of its own: ``dataset/`` (for ``datasets.load_from_disk``), ``parquet/``,
         ``webdataset/``, ``list/``.  A source without images has "list" alone, which is its default: its rows that stay,
-        with all their columns, in Parquet.
+        with all their columns, in Parquet.  A sink of your own (docs/extending.md) has a folder of its name.
     """
 
-    formats: tuple[Literal["arrow", "parquet", "webdataset", "list"], ...] = ("arrow",)
+    formats: tuple[Literal["arrow", "parquet", "webdataset", "list"] | str, ...] = ("arrow",)
 
     @field_validator("formats")
     @classmethod
     def _formats_are_named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) != len(value):
             raise ValueError(f"must name at least one format, each once, got {list(value)}")
+        if unknown := next((each for each in value if each != "list" and each not in SINKS), None):
+            raise ValueError(f"must be some of {', '.join((*SINKS.names(), 'list'))}, got {unknown!r}")
         return value

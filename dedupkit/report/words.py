@@ -44,6 +44,7 @@ REASONS = {
     Reason.FACES: ("Faces", "shows somebody's face, and the recipe wants none of those"),
     Reason.DOCUMENT: ("Document", "a page of text, and the recipe wants none of those"),
     Reason.NSFW: ("NSFW", "nudity or sex, as far as a network can tell"),
+    Reason.CHECKED_OUT: ("Checked out", "failed a check of your own, named in the detail"),
     Reason.BAD_CAPTION: ("Caption unfit", "holds what the recipe quarantines for"),
     Reason.DAMAGED_SHARD: ("Shard damaged", "the rest of the shard could not be read; what it held is not known"),
 }

@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dedupkit.errors import UsageError
-from dedupkit.sinks.arrow import ArrowSink
-from dedupkit.sinks.parquet import ParquetSink
-from dedupkit.sinks.webdataset import WebDatasetSink
+from dedupkit.outfolder import BROUGHT
+from dedupkit.plugins import SINKS
+from dedupkit.storage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dedupkit.sinks.base import Sink
+    from dedupkit.storage import Folder
 
-FORMATS: dict[str, Callable[[], Sink]] = {
-    "arrow": ArrowSink,
-    "parquet": ParquetSink,
-    "webdataset": WebDatasetSink,
-}
+FORMATS = tuple(SINKS.own)
+"""Those of the package, whose parts can be read and written again."""
 
 
 def make_sink(format: str) -> Sink:
@@ -27,13 +23,23 @@ def make_sink(format: str) -> Sink:
     Raises
     ------
     UsageError
-        If there is no such format.
+        If there is no such format, or what a plugin brings as one cannot be made.
 
     Examples
     --------
     >>> make_sink("arrow").folder
     'dataset'
     """
-    if format not in FORMATS:
-        raise UsageError(f"output format must be one of {', '.join(FORMATS)}, got {format!r}")
-    return FORMATS[format]()
+    if format not in SINKS:
+        raise UsageError(f"output format must be one of {', '.join(SINKS.names())}, got {format!r}")
+    plugin = SINKS.find(format)
+    sink: Sink = plugin.make()
+    if SINKS.brings(format) and getattr(sink, "folder", None) != format:
+        raise UsageError(f"{plugin.title} must have folder = {format!r}, its name, below which it writes; mend it")
+    return sink
+
+
+def stage_of(format: str, out: Folder, work: Folder) -> Stage:
+    """Where the parts of an output format lie, and their receipts; by those a later run knows whose folder it is."""
+    folder = make_sink(format).folder
+    return Stage(out.below(folder), work.below("receipts").below(BROUGHT + folder if SINKS.brings(format) else folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -11,18 +12,20 @@ from typing import IO, TYPE_CHECKING, Any
 import cv2
 import pyarrow as pa
 
-from dedupkit.errors import RunError
+from dedupkit.errors import DedupkitError, RunError
 from dedupkit.guard.recorder import looking
 from dedupkit.hygiene.boxes import blurred, counting
 from dedupkit.hygiene.metadata import without_metadata
 from dedupkit.hygiene.orientation import baked
 from dedupkit.mitigation.stage import settled_digests
+from dedupkit.outfolder import BROUGHT, of_others
 from dedupkit.parts import Part, make_parts
+from dedupkit.plugins import SINKS
 from dedupkit.sample import Action
-from dedupkit.sinks import FORMATS, make_sink
+from dedupkit.sinks import FORMATS, make_sink, stage_of
 from dedupkit.sinks.base import KeptSample, WrittenPart
 from dedupkit.sinks.list_rows import FOLDER, emit_rows
-from dedupkit.storage import Stage, digest
+from dedupkit.storage import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -64,8 +67,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
     recipe = journey.recipe
     hygiene = recipe.hygiene
     fields = _without(journey.field_types(), hygiene.drop_fields)
-    folder = out.below(sink.folder)
-    stage = Stage(folder, journey.work.below("receipts").below(sink.folder))
+    stage = stage_of(format, out, journey.work)
     choices = {
         "stage": STAGE,
         "format": format,
@@ -77,7 +79,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
         "canaries": journey.planted_identity,
         "faces": _blur_identity(recipe),
         "pyarrow": pa.__version__,
-    }
+    } | ({"sink": SINKS.find(format).identity} if SINKS.brings(format) else {})
     seen, captions = journey.fingerprint_digests(), settled_digests(journey)
     parts = [
         Part(
@@ -101,7 +103,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
     written = [
         WrittenPart(part.name, report["rows"], report["sha256"]) for part, report in zip(parts, reports, strict=True)
     ]
-    sink.finish(folder, written, fields)
+    _finish(format, stage.parts, written, fields)
     return sum(part.rows for part in written)
 
 
@@ -112,6 +114,10 @@ def discard_other_formats(out: Folder, work: Folder, formats: Sequence[str]) -> 
         if format not in formats:
             out.remove(name)
             work.below("receipts").remove(name)
+    for name in of_others(out):
+        if name not in formats:
+            out.remove(name)
+            work.below("receipts").remove(BROUGHT + name)
 
 
 def _orientation_identity(recipe: Recipe) -> str:
@@ -152,7 +158,26 @@ def _emit_part(
     format: str,
     fields: pa.Schema,
 ) -> dict[str, Any]:
-    return {"rows": make_sink(format).write_part(handle, kept(*item), fields)}
+    with _named_where_it_fails(format):
+        return {"rows": make_sink(format).write_part(handle, kept(*item), fields)}
+
+
+def _finish(format: str, folder: Folder, parts: Sequence[WrittenPart], fields: pa.Schema) -> None:
+    with _named_where_it_fails(format):
+        make_sink(format).finish(folder, parts, fields)
+
+
+@contextmanager
+def _named_where_it_fails(format: str) -> Iterator[None]:
+    """What a sink of others raises is told with its name; what disks and stores raise is told as ever."""
+    try:
+        yield
+    except (DedupkitError, OSError):
+        raise
+    except Exception as error:
+        if not SINKS.brings(format):
+            raise
+        raise SINKS.find(format).failed(error) from error
 
 
 def _kept(

@@ -38,8 +38,8 @@ def open_source(
     source : object
         A path or any fsspec URL of a folder of images, of tars or of tables, of one such file, of a saved
         `datasets` folder, a glob (``*``, ``?``, ``[]``, ``**``) or brace range (``{00000..00041}``, ``{a,b}``), or a
-        list of these; a `datasets.Dataset` or `IterableDataset`; an iterable of `Sample` objects or mappings; or
-        something that is a source already.
+        list of these; a `datasets.Dataset` or `IterableDataset`; an iterable of `Sample` objects or mappings;
+        ``NAME:ADDRESS`` of a source that a plugin brings; or something that is a source already.
     options : SourceOptions, optional
         Names of columns; what they leave open is guessed.
     max_bytes : int
@@ -66,6 +66,11 @@ def open_source(
     from dedupkit.recipe import SourceOptions
 
     options = options or SourceOptions()
+    if isinstance(source, str) and ":" in source:
+        from dedupkit.sources.brought import brought_source
+
+        if brought := brought_source(source, options, max_bytes):
+            return brought
     if isinstance(source, str | os.PathLike):
         return _open_url(os.fsdecode(source), options, max_bytes)
     if isinstance(source, list | tuple) and source and all(isinstance(one, str | os.PathLike) for one in source):

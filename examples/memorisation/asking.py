@@ -13,7 +13,8 @@ from dedupkit.audit.extraction_attack import ExtractionOptions
 from dedupkit.audit.inpainting_attack import InpaintingOptions, inpainting
 from dedupkit.audit.losses import Queries
 from dedupkit.audit.membership_attack import MembershipOptions
-from dedupkit.audit.run import AuditOptions, audit
+from dedupkit.audit.options import AuditOptions
+from dedupkit.audit.run import audit
 from dedupkit.audit.samples import Samples
 from dedupkit.audit.statistics import Curve
 from dedupkit.canaries import read_manifest

@@ -16,7 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import dedupkit
-from dedupkit.audit.run import AuditOptions, audit
+from dedupkit.audit.options import AuditOptions
+from dedupkit.audit.run import audit
 from dedupkit.canaries.manifest import Manifest, read_manifest
 from dedupkit.cli import app
 from dedupkit.errors import UsageError

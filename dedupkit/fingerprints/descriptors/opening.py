@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from dedupkit.errors import UsageError
+from dedupkit.fingerprints.descriptors.brought import BroughtDescriber
 from dedupkit.fingerprints.descriptors.onnx import OnnxDescriber
 from dedupkit.fingerprints.descriptors.packages import imported
 from dedupkit.fingerprints.descriptors.scaling import SCALINGS
+from dedupkit.plugins import DESCRIPTORS
 
 if TYPE_CHECKING:
     from dedupkit.fingerprints.descriptors.base import Describer
@@ -38,7 +40,7 @@ def open_describer(name: str) -> Describer:
         "dedupkit"; "sscd" or "sscd-distilled"; the path of an ONNX file, as in ``model.onnx`` or
         ``model.onnx?side=224&scaling=clip&output=embeddings``; "timm:NAME" or "torchvision:NAME", as in
         ``timm:resnet50`` or ``timm:resnet50?weights=FILE&side=192``; "clip:NAME" or the path of a folder that
-        transformers saved; "imagededup".  See docs/descriptors.md.
+        transformers saved; "imagededup"; the name of one that a plugin brings.  See docs/descriptors.md.
 
     Raises
     ------
@@ -51,11 +53,12 @@ def open_describer(name: str) -> Describer:
     256
     """
     with _opening:  # threads that ask at the same time shall not load it twice
-        return _opened(name)
+        return _opened(name, DESCRIPTORS.code_of(name))
 
 
 @lru_cache(maxsize=4)
-def _opened(name: str) -> Describer:
+def _opened(name: str, code: object) -> Describer:
+    """With another `code`, as where a notebook's cell is run again, it is opened again."""
     if name == "dedupkit":
         return OnnxDescriber(BUNDLED)
     if name in _SSCD_FILES:
@@ -68,7 +71,11 @@ def _opened(name: str) -> Describer:
     kind, _, model = base.partition(":")
     if (kind in ("timm", "torchvision", "clip") and model) or base == "imagededup":
         return _torch_describer(name, kind, model, options)
-    raise UsageError(f"descriptor must be {_KNOWN}; got {name!r}")
+    if DESCRIPTORS.brings(name):
+        plugin = DESCRIPTORS.find(name)
+        return BroughtDescriber(plugin, plugin.make())
+    brought = "".join(f', "{each}"' for each in DESCRIPTORS.names())
+    raise UsageError(f"descriptor must be {_KNOWN}{brought}; got {name!r}")
 
 
 def _torch_describer(name: str, kind: str, model: str, options: dict[str, str]) -> Describer:
