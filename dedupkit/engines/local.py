@@ -204,8 +204,6 @@ def one_blas_thread() -> Iterator[None]:
 
 def start_worker(notes: str | None = None) -> None:
     """Set up a worker process: its allocator, one BLAS thread, and where it keeps notes."""
-    import faulthandler
-
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
     from loky import process_executor
     from threadpoolctl import threadpool_limits
@@ -217,4 +215,4 @@ def start_worker(notes: str | None = None) -> None:
     threadpool_limits(1, user_api="blas")
     if notes is not None:
         keep_notes(Path(notes))
-        faulthandler.disable()  # loky's: a page of stacks for each death, which the run says in a line
+        os.environ.setdefault("PYTHONFAULTHANDLER", "")  # else loky prints stacks, and the run says it in a line
