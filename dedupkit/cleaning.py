@@ -119,7 +119,7 @@ def clean(
 
     Notes
     -----
-    Two readings and one decoding of every image.  Beyond what a few decoded images take, memory is some 60 bytes a
+    Two readings and one decoding of every image.  Beyond what a few decoded images take, memory is some 80 bytes a
     sample; the rest of what grows with the set lies in files of the work folder.  The output's bytes depend on source
     and recipe alone: not on workers or memory, nor on how often the run was killed and begun again.
 

@@ -39,6 +39,12 @@ class Cells:
     starts: NDArray[np.int64]
     visits: NDArray[np.int32] | None
 
+    def places_of_visits(self, visitors: int) -> int:
+        """How many places have to be looked up together, so that a cell has so many visitors on average."""
+        if self.visits is None:
+            return 0
+        return visitors * (len(self.starts) - 1) // self.visits.shape[1]
+
     def visited(self, places: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Each cell that some of these places look into, and which of them do."""
         if self.visits is None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _RECALL_QUERIES = 512
 _PRODUCTS = 1 << 21  # cosines computed at a time: 8 MB
 _LISTED = 1 << 20  # places in the lists of the rows that are searched together: the more, the fewer visits to a cell
+_MOST_LISTED = 1 << 23  # 100 MB where each list is full
+_VISITORS = 500  # of a cell, on average: with fewer, what a visit costs besides its products weighs more than they
 _HELD_HITS = 1 << 22  # 50 MB; then those that no list has room for are dropped
 _FEW_PAIRS = 1 << 22  # lists may hold so many altogether, in however few rows
 _FEW_GROUPS = 4  # not worth starting processes for
@@ -114,7 +116,7 @@ def neighbour_pairs(
     With n different rows of d numbers, the exact search takes ``2 d n`` floating point operations a row, the other
     about ``2 d (64 * 250 + 29 * sqrt(n / 250))``, and one more pass for rows with more than `max_neighbours`.
 
-    Memory with `work`: 60 bytes a row, 500 MB, and 20 bytes a pair that is returned; the scratch files take twice the
+    Memory with `work`: 80 bytes a row, 500 MB, and 20 bytes a pair that is returned; the scratch files take twice the
     size of the descriptors, 600 bytes a row and 12 bytes a pair and list it stands in.  All of that is memory without
     `work`.  A memory map is let go of as it is read.  There are no more than `max_neighbours` pairs a row on average,
     or 4 million in all.
@@ -252,7 +254,9 @@ class _Search:
         self, places: NDArray[np.int64], limit: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]]:
         """Groups of places, the number of neighbours of each, and its nearest ones (a: place in the group)."""
-        groups = [places[group] for group in blocks(len(places), max(1, _LISTED // limit))]
+        wanted = self.cells.places_of_visits(_VISITORS)
+        together = max(1, _LISTED // limit, min(wanted, _MOST_LISTED // limit))
+        groups = [places[group] for group in blocks(len(places), together)]
         files = None if self.spread is None else CellFiles.of(self.cells)
         if self.spread is None or files is None or len(groups) < _FEW_GROUPS:
             for chosen in groups:
@@ -264,7 +268,7 @@ class _Search:
 
     def listed(self, chosen: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """The number of neighbours of each of some places, and its nearest ones."""
-        queries = unpacked(self.cells.descriptors, chosen)
+        queries = np.array(self.cells.descriptors[chosen])
         in_cell = partial(self.in_cell, queries, chosen, limit)
         found = self.pool.map(in_cell, self.cells.visited(chosen))
         counts, hits, held = np.zeros(len(chosen), dtype=np.int64), [], 0
@@ -280,7 +284,7 @@ class _Search:
         return counts, nearest_hits(joined(hits), limit)
 
     def in_cell(
-        self, queries: NDArray[np.float32], places: NDArray[np.int64], limit: int, visit: tuple[int, NDArray[np.int64]]
+        self, queries: NDArray[Any], places: NDArray[np.int64], limit: int, visit: tuple[int, NDArray[np.int64]]
     ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
         """The nearest neighbours in one cell of those that visit it, and how many there are of each."""
         cell, visitors = visit
@@ -288,7 +292,7 @@ class _Search:
         others = self.cells.descriptors[start:stop].astype(np.float32)
         hits, counts = [], np.empty(len(visitors), dtype=np.int64)
         for block in blocks(len(visitors), max(1, _PRODUCTS // max(1, len(others)))):
-            cosines = queries[visitors[block]] @ others.T
+            cosines = unpacked(queries, visitors[block]) @ others.T
             itself = places[visitors[block]] - start
             inside = np.flatnonzero((itself >= 0) & (itself < len(others)))
             cosines[inside, itself[inside]] = -1
