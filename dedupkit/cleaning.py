@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from dedupkit.canaries.planting import manifest_place, planting_of
 from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError, public
+from dedupkit.guard.enduring import enduring
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
 from dedupkit.mitigation.stage import settle_captions
@@ -145,7 +146,8 @@ def clean(
     UsageError
         Of a source, recipe or output folder that cannot be.
     RunError
-        The source changed under way, a worker died, or a disk or store failed for good.
+        The source changed under way, a process died for another reason than a sample, or a disk or store failed for
+        good.
 
     Notes
     -----
@@ -181,9 +183,17 @@ def clean(
         planting = planting_of(chosen, opened, out, progress=progress) if chosen.canaries.asked_for else None
         listed = read_list(folder)
         taken_down = listed if listed.num_rows else None
-        journey = Journey(opened, chosen, work, workforce, progress or silent, planting=planting, taken_down=taken_down)
-        check_reach(workforce, work, journey.source, journey.shards)
-        return Result(str(out), carry_out(journey, folder, described(source)))
+
+        def make() -> Journey:
+            return Journey(
+                opened, chosen, work, workforce, progress or silent, planting=planting, taken_down=taken_down
+            )
+
+        def go(journey: Journey) -> dict[str, Any]:
+            check_reach(workforce, work, journey.source, journey.shards)
+            return carry_out(journey, folder, described(source))
+
+        return Result(str(out), enduring(make, go))
 
 
 def carry_out(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from dedupkit.commands.running import shown_progress
 from dedupkit.decontamination.commands import decontaminate
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.errors import DedupkitError, UsageError, public
+from dedupkit.guard.supervisor import can_supervise, supervise
 from dedupkit.index.commands import app as index_commands
 from dedupkit.planning.commands import plan
 from dedupkit.plugins import import_plugins
@@ -60,6 +61,9 @@ def demo(
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 the run failed, 2 wrong usage or recipe."""
+    code = supervise() if can_supervise() else None
+    if code is not None:
+        sys.exit(code)
     keep_freed_memory()
     logging.getLogger("dedupkit").setLevel(logging.INFO)
     for stream in (sys.stdout, sys.stderr):

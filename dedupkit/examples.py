@@ -244,7 +244,7 @@ def find_in_shards(
         "stage": STAGE,
         "given": given,
         "matching": digest([recipe.matching.model_dump(), radius]),
-        "limits": digest(recipe.limits.model_dump()),
+        "limits": digest(recipe.limits.of_headers),
     }
     parts = [
         Part(
@@ -252,6 +252,7 @@ def find_in_shards(
             choices | {"fingerprints": report["sha256"], "shard": digest([shard.name, shard.identity])},
             (number, shard),
             report["rows"],
+            shard,
         )
         for number, (part, shard, report) in enumerate(zip(journey.part_names(), journey.shards, reports, strict=True))
     ]

@@ -15,6 +15,7 @@ from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError
 from dedupkit.grouping.groups import components
 from dedupkit.grouping.verdicts import grouped_positions
+from dedupkit.guard.enduring import enduring
 from dedupkit.hygiene.sensitive import Lookout
 from dedupkit.journey import Journey
 from dedupkit.matching.stage import SearchFacts
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import os
 
     from dedupkit.engines import Engine
+    from dedupkit.journey import Matched
     from dedupkit.notebook.fragment import Shown
     from dedupkit.notebook.pictures import Pictures
     from dedupkit.parts import Observer
@@ -259,9 +261,15 @@ def find_duplicates(
     ):
         work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
-        journey = Journey(opened, chosen, work, workforce, progress or silent, emits=False)
-        check_reach(workforce, work, journey.source, journey.shards)
-        matched = journey.match(journey.fingerprint(), for_decisions=False)
+
+        def make() -> Journey:
+            return Journey(opened, chosen, work, workforce, progress or silent, emits=False)
+
+        def go(journey: Journey) -> tuple[Journey, Matched]:
+            check_reach(workforce, work, journey.source, journey.shards)
+            return journey, journey.match(journey.fingerprint(), for_decisions=False)
+
+        journey, matched = enduring(make, go)
         found = matched.pairs, matched.look_alikes
         names = _names(journey)
         pictures = _pictures(source, journey, found)

@@ -11,6 +11,8 @@ from dedupkit.errors import UsageError, error_text, public
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_DIES_WITHIN_S = 2.0  # a process whose command was killed
+
 
 @contextmanager
 def locked(folder: str, name: str, busy: str) -> Iterator[None]:
@@ -26,7 +28,7 @@ def locked(folder: str, name: str, busy: str) -> Iterator[None]:
     place = Path(folder, name)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place, timeout=0)
+        lock = FileLock(place, timeout=_DIES_WITHIN_S)
         lock.acquire()
     except Timeout as error:
         raise UsageError(busy) from error

@@ -14,12 +14,17 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dedupkit.engines import WorkerDeathError
+from dedupkit.errors import RunError
+from dedupkit.guard.recorder import making
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from typing_extensions import Buffer
 
     from dedupkit.engines import Engine
+    from dedupkit.sources.base import Shard
     from dedupkit.storage import Stage
 
 _ROWS = 1 << 16  # of a row group
@@ -67,12 +72,23 @@ class Part:
         What the task is handed.
     byte_size : int
         About how much it has to read; larger parts are begun first.
+    shard : Shard or None
+        Whose images it looks at, if it looks at any.
     """
 
     name: str
     inputs: Mapping[str, str]
     item: Any
     byte_size: int = 0
+    shard: Shard | None = None
+
+
+class LostPartsError(RunError):
+    """The process died that was making parts of some shards."""
+
+    def __init__(self, why: str, shards: Sequence[Shard]) -> None:
+        super().__init__(why)
+        self.shards = shards
 
 
 Maker = Callable[[Any, IO[bytes]], dict[str, Any]]
@@ -113,9 +129,15 @@ def make_parts(
     stale = stale_parts(title, stage, parts)
     done, samples = len(parts) - len(stale), 0
     observe(Progress(title, done, len(parts), samples))
-    for _, report in engine.map(partial(make_part, stage, make), sorted(stale, key=lambda part: -part.byte_size)):
-        done, samples = done + 1, samples + report["rows"]
-        observe(Progress(title, done, len(parts), samples))
+    try:
+        for _, report in engine.map(partial(make_part, stage, make), sorted(stale, key=lambda part: -part.byte_size)):
+            done, samples = done + 1, samples + report["rows"]
+            observe(Progress(title, done, len(parts), samples))
+    except WorkerDeathError as death:
+        shards = [part.shard for part in death.items if part.shard is not None]
+        if shards:
+            raise LostPartsError(str(death), shards) from death
+        raise
     return stage.reports([part.name for part in parts])
 
 
@@ -135,7 +157,7 @@ def stale_parts(title: str, stage: Stage, parts: Sequence[Part]) -> list[Part]:
 
 def make_part(stage: Stage, make: Maker, part: Part) -> dict[str, Any]:
     """Make one part and its receipt; the report gets the digest of the part's bytes, ``sha256``."""
-    with stage.parts.writing(part.name) as handle:
+    with making(part.shard), stage.parts.writing(part.name) as handle:
         digesting = _DigestingWriter(handle)
         report = make(part.item, cast("IO[bytes]", digesting))
     report["sha256"] = digesting.digest.hexdigest()

@@ -58,6 +58,10 @@ class Reason(StrEnum):
     BLURRED = "blurred"
     ANIMATED = "animated"
     PLACEHOLDER = "placeholder"
+    # quarantine: looking at it took the process down
+    DECODER_CRASHED = "decoder_crashed"
+    TIMED_OUT = "timed_out"
+    TOO_MUCH_MEMORY = "too_much_memory"
     # quarantine: the picture, where the recipe looks for such
     FACES = "faces"
     DOCUMENT = "document"

@@ -154,10 +154,10 @@ def views_of(journey: Journey, positions: NDArray[np.uint64]) -> list[str]:
             "stage": views.STAGE,
             "shard": digest([shard.name, shard.identity]),
             "wanted": digest(wanted.tolist()),
-            "limits": digest(recipe.limits.model_dump()),
+            "limits": digest(recipe.limits.of_headers),
             "fingerprints": digest(recipe.fingerprints.model_dump()),
         }
-        parts.append(Part(views.part_name(number), inputs, (number, shard, wanted), shard.byte_size))
+        parts.append(Part(views.part_name(number), inputs, (number, shard, wanted), shard.byte_size, shard))
     threads = journey.engine.threads_a_task(len(parts))
     task = partial(views.write_views, source=journey.source, recipe=recipe, threads=threads)
     make_parts("views", stage, parts, task, journey.engine, journey.observe)

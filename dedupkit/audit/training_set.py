@@ -279,7 +279,7 @@ def _small_pictures(
     stage = journey.tables.stage("small_pictures")
     choices = {"stage": STAGE, "size": digest([size, small])}
     parts = [
-        Part(table_name(number), choices | {"fingerprints": report["sha256"]}, shard, shard.byte_size)
+        Part(table_name(number), choices | {"fingerprints": report["sha256"]}, shard, shard.byte_size, shard)
         for number, (shard, report) in enumerate(zip(journey.shards, reports, strict=True))
     ]
     make = partial(_write_small, source=journey.source, size=size, small=small, limits=journey.recipe.limits)

@@ -16,6 +16,7 @@ from dedupkit.decontamination.finding import MATCH, STAGE, find_contaminated
 from dedupkit.decontamination.references import fingerprinted, named, recipe_for
 from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError
+from dedupkit.guard.enduring import enduring
 from dedupkit.journey import Journey, Matched
 from dedupkit.matching.stage import RADIUS_KEY
 from dedupkit.outfolder import alone_in, check, claim
@@ -83,10 +84,10 @@ class _Decontamination(Journey):
             "stage": STAGE,
             "references": digest([[each.name, each.identity] for each in self.references]),
             "matching": digest([self.recipe.matching.model_dump(), samples]),
-            "limits": digest(self.recipe.limits.model_dump()),
+            "limits": digest(self.recipe.limits.of_headers),
         }
         parts = [
-            Part(name, inputs | {"fingerprints": report["sha256"]}, (number, shard), report["rows"])
+            Part(name, inputs | {"fingerprints": report["sha256"]}, (number, shard), report["rows"], shard)
             for number, (name, shard, report) in enumerate(zip(self.part_names(), self.shards, reports, strict=True))
         ]
         task = partial(
@@ -194,17 +195,23 @@ def decontaminate(
             sources, chosen, against_options or SourceOptions(), work.below("references"), workforce, observe
         )
         listed = FINGERPRINTS.empty_table() if folder is None else read_list(folder)
-        journey = _Decontamination(
-            opened, chosen, work, workforce, observe, taken_down=listed if listed.num_rows else None,
-            emits=folder is not None, references=references, deduplicates=deduplicate,
-        )  # fmt: skip
-        check_reach(workforce, work, journey.source, journey.shards)
-        samples = sum(report["rows"] for report in journey.fingerprint())
-        matches = journey.matches()
-        counts = Counter(matches["set"].to_pylist())
-        by_set = {name: counts[name] for name in sources}
-        result = None if folder is None else _written(journey, folder, described(train), by_set)
-        return Decontaminated(matches, by_set, samples, result)
+
+        def make() -> _Decontamination:
+            return _Decontamination(
+                opened, chosen, work, workforce, observe, taken_down=listed if listed.num_rows else None,
+                emits=folder is not None, references=references, deduplicates=deduplicate,
+            )  # fmt: skip
+
+        def go(journey: _Decontamination) -> Decontaminated:
+            check_reach(workforce, work, journey.source, journey.shards)
+            samples = sum(report["rows"] for report in journey.fingerprint())
+            matches = journey.matches()
+            counts = Counter(matches["set"].to_pylist())
+            by_set = {name: counts[name] for name in sources}
+            result = None if folder is None else _written(journey, folder, described(train), by_set)
+            return Decontaminated(matches, by_set, samples, result)
+
+        return enduring(make, go)
 
 
 @contextmanager

@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from dedupkit.errors import RunError
+
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+
+class WorkerDeathError(RunError):
+    """A process died, or had no memory left, while it ran tasks.
+
+    Attributes
+    ----------
+    items : sequence
+        What was under way there, or may have been.
+    """
+
+    def __init__(self, why: str, items: Sequence[Any]) -> None:
+        super().__init__(f"{why}; run again to go on from the last part")
+        self.items = items
 
 
 Spread = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[Any, Any]]]

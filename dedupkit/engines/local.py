@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dedupkit.engines import WorkerDeathError
 from dedupkit.engines.allocator import keep_freed_memory
 from dedupkit.engines.budget import LEAST_MEMORY, RESIDENT, byte_count
-from dedupkit.errors import RunError, UsageError
+from dedupkit.errors import UsageError
+from dedupkit.guard.recorder import keep_notes
+from dedupkit.guard.supervisor import is_supervised
+from dedupkit.guard.watching import forget, notes_folder, watched
 from dedupkit.plugins import carrying
 
 if TYPE_CHECKING:
@@ -35,7 +42,8 @@ class LocalEngine:
     ----------
     workers : int or None
         Worker processes; 1 runs in this process, with one thread a core.  None takes one process for every four
-        cores, so that up to four cores need no second process.
+        cores, and at least one: images of strangers are looked at in a process that may die.  The command line, which
+        is such a process already, looks at them itself where one is enough.
     memory : int or str, optional
         What all processes together may take: bytes, or text such as ``4GiB``.  Fewer processes are started if it is
         little.  The result never depends on it.
@@ -61,10 +69,11 @@ class LocalEngine:
         most = wanted if self.memory is None else max(1, self.memory // LEAST_MEMORY - 1)  # and this process
         self.processes = min(wanted, most)
         self.threads = max(1, cores // self.processes) if workers != 1 else cores
+        self.isolated = self.processes > 1 or (workers is None and not is_supervised())
 
     @property
     def in_this_process(self) -> bool:
-        """Whether tasks run in threads of this process."""
+        """Whether work over the whole set gains nothing from other processes."""
         return self.processes == 1
 
     @property
@@ -74,7 +83,7 @@ class LocalEngine:
 
     def memory_of_set(self) -> int | None:
         """Bytes that work over the whole set may take, besides what a process takes anyway."""
-        processes = 1 if self.in_this_process else 1 + self.processes
+        processes = 1 + self.processes if self.isolated else 1
         return None if self.memory is None else self.memory - RESIDENT * processes
 
     def threads_a_task(self, items: int) -> int:
@@ -83,41 +92,40 @@ class LocalEngine:
 
     def _at_once(self, items: int) -> int:
         """Tasks that run at the same time: one a process, or, within this process, one a thread."""
-        return max(1, min(items, self.processes if self.processes > 1 else self.threads))
+        return max(1, min(items, self.processes if self.isolated else self.threads))
 
     def map(self, task: Callable[[Item], Outcome], items: Sequence[Item]) -> Iterator[tuple[Item, Outcome]]:
         """Run `task` on each item; yields as they end.
 
         Raises
         ------
-        RunError
-            A worker process died; what it was doing is not written.
+        WorkerDeathError
+            A worker process died, or there was no memory left; what it was doing is not written.
         """
         slots = self._at_once(len(items))
         with one_blas_thread():
-            if self.processes == 1:
+            if not self.isolated:
                 with ThreadPoolExecutor(slots, thread_name_prefix="dedupkit") as pool:
                     yield from _as_completed(pool, task, items, slots)
                 return
-            from loky.process_executor import TerminatedWorkerError
-
-            try:
-                with self._workers() as pool:
-                    yield from _as_completed(pool, carrying(task), items, slots)
-            except TerminatedWorkerError as error:
-                why = str(error).partition("\n")[0]
-                raise RunError(f"a worker process died ({why}); run again to go on from the last part") from error
+            with self._workers() as pool:
+                yield from _as_completed(pool, carrying(task), items, slots)
 
     @contextmanager
     def _workers(self) -> Iterator[Executor]:
         """Worker processes, which wait a while for the next stage; none is at work any more after an exception."""
         from loky import get_reusable_executor
 
-        pool = get_reusable_executor(max_workers=self.processes, timeout=_IDLE_S, initializer=start_worker)
+        notes = _notes()
+        pool = get_reusable_executor(
+            max_workers=self.processes, timeout=_IDLE_S, initializer=start_worker, initargs=(str(notes),)
+        )
         try:
-            yield pool
+            with watched(notes):
+                yield pool
         except BaseException:
             pool.shutdown(wait=True)
+            forget(notes)
             raise
 
 
@@ -141,10 +149,38 @@ def _as_completed(
             if not waiting:
                 return
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                yield waiting.pop(future), future.result()
+                item = waiting.pop(future)
+                yield item, _result(future, item, waiting)
+    except BrokenExecutor as error:  # it can break between two tasks, too
+        raise _death(error, list(waiting.values())) from error
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _result(future: Future[Outcome], item: Item, waiting: dict[Future[Outcome], Item]) -> Outcome:
+    try:
+        return future.result()
+    except BrokenExecutor as error:
+        lost = [each for other, each in waiting.items() if not (other.done() and other.exception() is None)]
+        raise _death(error, [item, *lost]) from error
+    except MemoryError as error:
+        raise WorkerDeathError("there was no memory left", [item]) from error
+
+
+def _death(error: BrokenExecutor, items: Sequence[Any]) -> WorkerDeathError:
+    why = str(error).partition("\n")[0]
+    return WorkerDeathError(f"a worker process died ({why})", items)
+
+
+@cache
+def _notes() -> Path:
+    """Where the workers of this process keep notes; it goes when the process ends."""
+    return _until_exit.enter_context(notes_folder())
+
+
+_until_exit = ExitStack()
+atexit.register(_until_exit.close)
 
 
 @contextmanager
@@ -166,8 +202,8 @@ def one_blas_thread() -> Iterator[None]:
                 limits.restore_original_limits()
 
 
-def start_worker() -> None:
-    """Set up a worker process: its allocator, and one BLAS thread."""
+def start_worker(notes: str | None = None) -> None:
+    """Set up a worker process: its allocator, one BLAS thread, and where it keeps notes."""
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
     from loky import process_executor
     from threadpoolctl import threadpool_limits
@@ -177,3 +213,6 @@ def start_worker() -> None:
     process_executor._USE_PSUTIL = False
     keep_freed_memory()
     threadpool_limits(1, user_api="blas")
+    if notes is not None:
+        keep_notes(Path(notes))
+        os.environ.setdefault("PYTHONFAULTHANDLER", "")  # else loky prints stacks, and the run says it in a line

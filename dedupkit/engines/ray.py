@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dedupkit.engines import WorkerDeathError
 from dedupkit.engines.budget import LEAST_MEMORY, RESIDENT, byte_count
 from dedupkit.engines.cluster import LOOKS_AT_NODES_EVERY_S, Room, TaskNeeds, nodes_with_room
 from dedupkit.engines.joining import check_address, join, quiet_ray
@@ -188,7 +189,7 @@ class RayEngine:
                     return
                 for ended in _ended(ray, list(waiting)):
                     item = waiting.pop(ended)
-                    yield item, _outcome(ray, ended)
+                    yield item, _outcome(ray, ended, item)
         finally:
             _cancel(ray, list(waiting))
 
@@ -226,14 +227,16 @@ def _ended(ray: Any, waiting: list[Any]) -> list[Any]:
     return ended
 
 
-def _outcome(ray: Any, ended: Any) -> Any:
+def _outcome(ray: Any, ended: Any, item: Any = None) -> Any:
     try:
         return ray.get(ended)
     except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, MemoryError):
+            raise WorkerDeathError("a task had no memory left", [item]) from error
         raise _without_dedupkit(error) or error.cause from error
     except ray.exceptions.RayError as error:
         why = str(error).strip().partition("\n")[0]
-        lost = RunError(f"a task was lost for good ({why}); run again to go on from the last part")
+        lost = WorkerDeathError(f"a task was lost for good ({why})", [item])
         raise _without_dedupkit(error) or lost from error
 
 

@@ -18,6 +18,7 @@ from dedupkit.fingerprints.descriptors import open_describer
 from dedupkit.fingerprints.descriptors.base import squeezed
 from dedupkit.fingerprints.frame import frame_box
 from dedupkit.fingerprints.perceptual import hash_all, hash_grids, phash_of_image
+from dedupkit.guard.recorder import looking
 from dedupkit.hygiene.brought import BroughtChecks
 from dedupkit.hygiene.measures import measured
 from dedupkit.hygiene.sensitive import COLUMNS as SENSITIVE_COLUMNS
@@ -121,7 +122,10 @@ def fingerprint_batch(batch: Sequence[Sample], recipe: Recipe) -> list[Row]:
     Images are decoded one after the other, and their hashes finished together, which is quicker.
     """
     describer = open_describer(recipe.descriptor) if recipe.descriptor else None
-    looked_at = [_look_at(sample, recipe, describer) for sample in batch]
+    looked_at = []
+    for sample in batch:
+        with looking(recipe.limits.max_seconds):
+            looked_at.append(_look_at(sample, recipe, describer))
     found = [seen for seen in looked_at if isinstance(seen, _Seen)]
     hashes = iter(hash_all([grid for seen in found for grid in (seen.whole, seen.inner) if grid]))
     descriptors = iter(_described([seen.squeezed for seen in found], describer))

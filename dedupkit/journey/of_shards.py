@@ -49,6 +49,7 @@ def fingerprint_shards(journey: Journey) -> list[dict[str, Any]]:
             choices | {"shard": digest([shard.name, shard.identity])},
             (number, shard),
             shard.byte_size,
+            shard,
         )
         for number, shard in enumerate(journey.shards)
     ]
@@ -75,7 +76,7 @@ def fingerprint_choices(journey: Journey, recipe: Recipe) -> dict[str, str]:
     """All that the fingerprints of any image depend on."""
     return {
         "stage": fingerprinting.STAGE,
-        "limits": digest(recipe.limits.model_dump()),
+        "limits": digest(recipe.limits.of_headers),
         "fingerprints": digest(recipe.fingerprints.model_dump()),
         "descriptor": _descriptor_identity(journey),
         "versions": digest([module.__version__ for module in (numpy, PIL, pa, simplejpeg)]),

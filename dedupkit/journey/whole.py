@@ -15,6 +15,7 @@ from dedupkit.examples import EXAMPLE_STAGES, ExampleSource
 from dedupkit.fields import unify
 from dedupkit.fingerprints.given import recipe_for_list
 from dedupkit.fingerprints.stage import FIELDS_KEY
+from dedupkit.guard.condemned import Condemned
 from dedupkit.hygiene.placeholders import Placeholders
 from dedupkit.journey.of_shards import fingerprint_choices, fingerprint_shards
 from dedupkit.journey.of_the_set import decide_about_all, find_candidates, match_pairs
@@ -84,6 +85,7 @@ class Journey:
             object.__setattr__(self, "source", blocked)
         if self.planting is not None:  # outside of what blocks, so that a canary takes after samples that may stay
             object.__setattr__(self, "source", self.planting.around(self.source))
+        object.__setattr__(self, "source", Condemned.read(self.work).over(self.source))
         object.__setattr__(self, "shards", self.source.shards())
         stages = (("taken_down",) if self.taken_down is not None else ()) + (() if examples is None else EXAMPLE_STAGES)
         hygiene = self.recipe.hygiene

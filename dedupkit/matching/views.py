@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from dedupkit.engines.ordered import in_order
 from dedupkit.fingerprints.decode import decode
+from dedupkit.guard.recorder import looking
 from dedupkit.matching.geometry import NOT_ALIGNED, View, align, view_of
 from dedupkit.matching.proof import EVIDENCE
 from dedupkit.matching.score import score
@@ -80,7 +81,11 @@ def write_views(
 
 
 def _views(batch: Sequence[tuple[int, Sample]], recipe: Recipe) -> list[View | None]:
-    return [sample_view(sample, recipe) for _, sample in batch]
+    views = []
+    for _, sample in batch:
+        with looking(recipe.limits.max_seconds):
+            views.append(sample_view(sample, recipe))
+    return views
 
 
 def sample_view(sample: Sample, recipe: Recipe) -> View | None:

@@ -39,10 +39,21 @@ class Limits(RecipePart):
         Width times height that the image's header may state.
     max_bytes : int
         Encoded size in bytes.
+    max_seconds : float
+        How long one sample may be looked at; what takes longer is quarantined.
+    max_memory_bytes : int
+        Memory that looking at one sample may take; what takes more is quarantined.
     """
 
     max_pixels: int = Field(default=178_956_970, ge=1)  # where Pillow itself sees a decompression bomb
     max_bytes: int = Field(default=256 << 20, ge=1)
+    max_seconds: float = Field(default=120.0, gt=0)
+    max_memory_bytes: int = Field(default=8 << 30, ge=1 << 20)  # a drawing of 100 megapixels takes 4 GiB
+
+    @property
+    def of_headers(self) -> dict[str, int]:
+        """The limits that what is found in an image depends on; the others only end what does not end."""
+        return {"max_pixels": self.max_pixels, "max_bytes": self.max_bytes}
 
 
 class Fingerprints(RecipePart):

@@ -142,6 +142,7 @@ def _thumbnails(journey: Journey, positions: Sequence[int]) -> dict[int, bytes]:
             table_name(number),
             {"stage": STAGE, "fingerprints": seen[number], "rows": digest(wanted)},
             (number, journey.shards[number], wanted),
+            shard=journey.shards[number],
         )
         for number, wanted in rows.items()
     ]

@@ -13,6 +13,7 @@ import cv2
 import pyarrow as pa
 
 from dedupkit.errors import DedupkitError, RunError
+from dedupkit.guard.recorder import looking
 from dedupkit.hygiene.boxes import blurred, counting
 from dedupkit.hygiene.metadata import without_metadata
 from dedupkit.hygiene.orientation import baked
@@ -92,6 +93,7 @@ def emit(journey: Journey, out: Folder, decisions: Sequence[dict[str, Any]], for
             },
             (number, shard),
             shard.byte_size,
+            shard,
         )
         for number, (shard, report) in enumerate(zip(journey.shards, decisions, strict=True))
     ]
@@ -182,19 +184,26 @@ def _kept(
     number: int, shard: Shard, *, source: Source, tables: Tables, recipe: Recipe, planting: Planting | None
 ) -> Iterator[KeptSample]:
     """The kept samples of a shard as they are emitted."""
-    augmenter = _augmenter(recipe)
+    augmenter = augmenter_of(recipe)
     for sample in _read_again(number, shard, source, tables, recipe.hygiene):
         if planting is not None and planting.exempts(hashlib.sha256(sample.image).digest(), "augmentation"):
             yield sample  # made without what is to be stripped
-        elif augmenter is not None:
-            yield augmenter.materialised(sample, sample.copy)  # what is encoded anew has no metadata
-        elif sample.faces:
-            yield _without_faces(sample, recipe)
         else:
-            yield replace(sample, image=_rewritten(sample.image, recipe.hygiene))
+            with looking(recipe.limits.max_seconds):
+                done = treated(sample, recipe, augmenter)
+            yield done
 
 
-def _augmenter(recipe: Recipe) -> Augmenter | None:
+def treated(sample: KeptSample, recipe: Recipe, augmenter: Augmenter | None) -> KeptSample:
+    """A kept sample with all that the recipe does to images."""
+    if augmenter is not None:
+        return augmenter.materialised(sample, sample.copy)  # what is encoded anew has no metadata
+    if sample.faces:
+        return _without_faces(sample, recipe)
+    return replace(sample, image=_rewritten(sample.image, recipe.hygiene))
+
+
+def augmenter_of(recipe: Recipe) -> Augmenter | None:
     if not recipe.augment.changes_pixels:
         return None
     from dedupkit.mitigation.augment import Augmenter
