@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedupkit.guard.condemned import plain
 from dedupkit.index.kept_views import Looking, renumbered
 from dedupkit.index.saving import Saving
 from dedupkit.index.snapshot import ENTRIES
@@ -163,7 +164,7 @@ def added_to(snapshot: Snapshot, journey: Journey, name: str, *, compares: bool 
     """
     journey.fingerprint()
     known = {shard.identity for shard in snapshot.state.shards}
-    numbered = [(number, shard, identity_of(name, shard)) for number, shard in enumerate(journey.shards)]
+    numbered = [(number, shard, identity_of(name, plain(shard))) for number, shard in enumerate(journey.shards)]
     adding = Adding(snapshot, journey, name, [each for each in numbered if each[2] not in known], compares)
     files = []
     if adding.keeps_views:

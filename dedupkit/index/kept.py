@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError
+from dedupkit.guard.enduring import enduring
 from dedupkit.index.adding import Added, added_to
 from dedupkit.index.asking import Twins, encoded, twins_of_entry, twins_of_image
 from dedupkit.index.beginning import check_choices, check_recipe, check_unbuilt, local_folder, name_of, new_state
@@ -29,7 +31,7 @@ from dedupkit.storage import Folder, digest
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from dedupkit.engines import Engine
     from dedupkit.parts import Observer
@@ -217,8 +219,8 @@ class Index:
             work = digest([called, options.model_dump()])
             clear_leftovers(self._folder, snapshot.state.names, work)
             folder = Folder(f"{self._folder.url}/{WORK}/{work}")
-            journey = self._journey(snapshot, source, options, folder, progress or silent)
-            state, added = added_to(snapshot, journey, called)
+            make = self._journey(snapshot, source, options, folder, progress or silent)
+            state, added = enduring(make, lambda journey: added_to(snapshot, journey, called))
             write_state(self._folder, state)
             clear_leftovers(
                 self._folder, state.names | snapshot.state.names
@@ -228,12 +230,13 @@ class Index:
 
     def _journey(
         self, snapshot: Snapshot, source: Any, options: SourceOptions, work: Folder, observe: Observer
-    ) -> Journey:
+    ) -> Callable[[], Journey]:
+        """Makes the journey of a source, which is opened once."""
         recipe = snapshot.state.chosen.model_copy(update={"source": options})
         opened = open_source(source, options, max_bytes=recipe.limits.max_bytes, spool_to=work.below("spool"))
         if isinstance(opened, ListSource):
             raise UsageError("a list without images cannot be put into an index; give the images")
-        return Journey(opened, recipe, work, self._engine or LocalEngine(), observe, emits=False)
+        return partial(Journey, opened, recipe, work, self._engine or LocalEngine(), observe, emits=False)
 
     def query(self, image: Any, *, verify: bool = True) -> Twins:
         """The samples that show the same picture.
