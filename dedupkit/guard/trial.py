@@ -110,8 +110,7 @@ def most_memory(recipe: Recipe) -> int:
 def _tried(errand: Errand, known: Verdict) -> _Death | None:
     """Start a process and watch it; None once it has come to the end."""
     seconds, step = errand.recipe.limits.max_seconds, None
-    with _process(errand) as (process, said):
-        watch = _Watch(process, said, errand.max_memory)
+    with _watched(errand) as (process, watch):
         until = time.monotonic() + _STARTS_WITHIN_S
         while True:
             lines, dead = watch.heard()
@@ -137,8 +136,8 @@ def _memory_words(errand: Errand) -> str:
 
 
 @contextmanager
-def _process(errand: Errand) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """The process that tries, and what it says."""
+def _watched(errand: Errand) -> Iterator[tuple[subprocess.Popen[bytes], _Watch]]:
+    """The process that tries, and who listens to it."""
     import cloudpickle
 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -151,11 +150,13 @@ def _process(errand: Errand) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes
         process = subprocess.Popen(command, stdin=handed, stdout=subprocess.PIPE, stderr=nowhere, env=environment)
     if process.stdout is None:
         raise RunError("a process for trying samples has no output; this is a bug in dedupkit: please report it")
+    watch = _Watch(process, process.stdout, errand.max_memory)
     try:
-        yield process, process.stdout
+        yield process, watch
     finally:
         process.kill()
         process.wait()
+        watch.end()
 
 
 class _Watch:
@@ -165,12 +166,13 @@ class _Watch:
         import psutil
 
         self._lines: Queue[bytes | None] = Queue()
-        Thread(target=self._listen, args=(said,), name="dedupkit", daemon=True).start()
+        self._listening = Thread(target=self._listen, args=(said,), name="dedupkit", daemon=True)
+        self._listening.start()
         self._process, self._base, self._max_memory = psutil.Process(process.pid), 0, max_memory
         self._error = psutil.Error
 
     def _listen(self, said: IO[bytes]) -> None:
-        with suppress(OSError, ValueError):
+        with said, suppress(OSError):
             for line in said:
                 self._lines.put(line)
         self._lines.put(None)
@@ -188,6 +190,10 @@ class _Watch:
             return lines, False
         finally:
             self._base = self._base or (self._size() if lines else 0)
+
+    def end(self) -> None:
+        """Wait until all that it said has been heard; it has to be dead."""
+        self._listening.join()
 
     def grown(self) -> bool:
         """Whether it has taken more than a sample may since it began to read."""
