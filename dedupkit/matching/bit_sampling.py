@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from math import comb
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dedupkit.matching.runs import Runs, pack, packed_once
+from dedupkit.matching.sampled_bits import Entries, EntryFiles, KeyTable, Slice, Task
 from dedupkit.matching.turns import mirrored_distances
-from dedupkit.scratch import Mapped, Scratch, release
+from dedupkit.scratch import Scratch, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 _TABLES = 64
 _REFERENCES = 2  # bits that say which mirror image it is
 _CROWD = 64  # hashes of one key that are all compared with each other
-_LONGER_BITS = 8  # by which the key of more hashes is lengthened
-_LENGTHENED = 3  # times
 _LEADERS, _FOLLOWERS = 4, 8  # of those that still agree each is compared with the first and with the next ones
 _COMPARED = 1 << 17  # at a time: 30 MB
 _BYTES_AN_ENTRY = 100  # while a slice is searched
@@ -98,16 +96,16 @@ def sampled_pairs(
     Memory is 200 bytes a hash and thread, or `memory`: hashes whose chosen bits fall into the same slice are then
     searched together, and all are read once for each slice and choice.
     """
-    entries = _Entries(words, transposed)
+    entries = Entries(words, transposed)
     width = _sampled_bits(len(words), entries.bits, turned=entries.turned)
     slices = 1 if memory is None else -(-len(entries) * _BYTES_AN_ENTRY * threads // max(memory, _LEAST_MEMORY))
     found = into if into is not None else Runs(Scratch(), np.uint64, packed_once)
     tasks = [
-        _Task(_Table.drawn(number, width, words.dtype, turned=entries.turned), each, slices)
+        Task(KeyTable.drawn(number, width, words.dtype, turned=entries.turned), each, slices)
         for number in range(_TABLES)
         for each in range(slices)
     ]
-    files = _EntryFiles.of(entries)
+    files = EntryFiles.of(entries)
     if spread is not None and files is not None:
         for _, pairs in spread(partial(_pairs_in_files, files=files, radius=max_hamming_bits), tasks):
             found.add(pairs)
@@ -148,150 +146,20 @@ def _sampled_bits(samples: int, bits: int, *, turned: bool) -> int:
     return min(max(samples, 4).bit_length() - 2 + (_REFERENCES if turned else 0), bits // 2)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entries:
-    """Hashes to be looked up: row by row, as it is (even numbers) and, if asked for, transposed (odd ones)."""
-
-    words: NDArray[Any]
-    transposed: NDArray[Any] | None
-
-    def __len__(self) -> int:
-        return len(self.words) * (2 if self.turned else 1)
-
-    @property
-    def turned(self) -> bool:
-        return self.transposed is not None
-
-    @property
-    def bits(self) -> int:
-        return self.words.dtype.itemsize * 8 * 4
-
-    def all(self) -> _Slice:
-        """All entries."""
-        words = np.concatenate([self._interleaved(rows) for rows in _blocks(len(self.words))] or [self.words])
-        return _Slice(np.arange(len(words)), words, self.turned)
-
-    def of_slice(self, task: _Task) -> _Slice:
-        """The entries whose key in a table falls into a slice, in their order."""
-        numbers, words = [np.empty(0, np.int64)], [self.words[:0]]
-        for rows in _blocks(len(self.words)):
-            block = self._interleaved(rows)
-            keys = task.table.keys(block, 0) >> np.uint64(32)
-            inside = np.flatnonzero(keys * np.uint64(task.slices) >> np.uint64(32) == task.slice)
-            numbers.append(rows.start * (2 if self.turned else 1) + inside)
-            words.append(block[inside])
-        release(self.words)
-        if self.transposed is not None:
-            release(self.transposed)
-        return _Slice(np.concatenate(numbers), np.concatenate(words), self.turned)
-
-    def _interleaved(self, rows: slice) -> NDArray[Any]:
-        if self.transposed is None:
-            return np.asarray(self.words[rows])
-        return np.stack([self.words[rows], self.transposed[rows]], axis=1).reshape(-1, 4)
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """Entries that are searched together: their numbers, ascending, and their words."""
-
-    numbers: NDArray[np.int64]
-    words: NDArray[Any]
-    turned: bool
-
-
-class _Task(NamedTuple):
-    """A choice of bits, and which of the slices of its keys."""
-
-    table: _Table
-    slice: int
-    slices: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """One choice of bits, and longer ones that contain it.
-
-    Attributes
-    ----------
-    masks : ndarray, shape (1 + _LENGTHENED, 4)
-        Chosen bits of each word.
-    references : tuple of int, or None
-        Bit of the words (even, odd) and (odd, even) that the others of odd frequency are relative to.
-    factors : ndarray of uint64, shape (4,)
-        Odd multipliers that mix the chosen bits.
-    """
-
-    masks: NDArray[Any]
-    references: tuple[int, int] | None
-    factors: NDArray[np.uint64]
-
-    @classmethod
-    def drawn(cls, number: int, width: int, word: np.dtype[Any], *, turned: bool) -> _Table:
-        rng = np.random.default_rng(number)
-        bits = word.itemsize * 8
-        references = rng.integers(bits, size=2)
-        taken = [bits + references[0], 2 * bits + references[1]] if turned else []
-        rest = np.setdiff1d(np.arange(4 * bits), taken)
-        chosen = np.concatenate([taken, rng.permutation(rest)]).astype(int)
-        masks = np.zeros((1 + _LENGTHENED, 4), dtype=np.uint64)
-        for level in range(len(masks)):
-            for bit in chosen[: width + level * _LONGER_BITS]:
-                masks[level, bit // bits] |= np.uint64(1) << np.uint64(bit % bits)
-        factors = rng.integers(1 << 64, size=4, dtype=np.uint64) | np.uint64(1)
-        both = (int(references[0]), int(references[1])) if turned else None
-        return cls(masks.astype(word), both, factors)
-
-    def keys(self, words: NDArray[Any], level: int) -> NDArray[np.uint64]:
-        """32 bits for each hash, in the upper half: equal for those that agree in the chosen bits."""
-        key = np.zeros(len(words), dtype=np.uint64)
-        for place, flipped in enumerate(self._flipped(words)):
-            chosen = (words[:, place] if flipped is None else words[:, place] ^ flipped) & self.masks[level, place]
-            key = (key ^ chosen) * self.factors[place]
-            key ^= key >> np.uint64(29)
-        return key & np.uint64(0xFFFFFFFF00000000)
-
-    def _flipped(self, words: NDArray[Any]) -> list[NDArray[Any] | None]:
-        """For each word all ones where it has to be turned round, which undoes a mirroring."""
-        if self.references is None:
-            return [None] * 4
-        one = words.dtype.type(1)
-        across, down = (
-            -((words[:, place] >> words.dtype.type(bit)) & one) for place, bit in enumerate(self.references, 1)
-        )
-        return [None, across, down, across ^ down]
-
-
-@dataclass(frozen=True, slots=True)
-class _EntryFiles:
-    """Where entries lie, for tasks of other processes."""
-
-    words: Mapped
-    transposed: Mapped | None
-
-    @classmethod
-    def of(cls, entries: _Entries) -> _EntryFiles | None:
-        words = Mapped.of(entries.words)
-        transposed = None if entries.transposed is None else Mapped.of(entries.transposed)
-        if words is None or (entries.turned and transposed is None):
-            return None
-        return cls(words, transposed)
-
-
-def _pairs_in_files(task: _Task, *, files: _EntryFiles, radius: int) -> NDArray[np.uint64]:
+def _pairs_in_files(task: Task, *, files: EntryFiles, radius: int) -> NDArray[np.uint64]:
     transposed = None if files.transposed is None else files.transposed.opened()
-    entries = _Entries(files.words.opened(), transposed)
+    entries = Entries(files.words.opened(), transposed)
     return _pairs_of(entries.all() if task.slices == 1 else entries, radius, task)
 
 
-def _pairs_of(entries: _Entries | _Slice, radius: int, task: _Task) -> NDArray[np.uint64]:
+def _pairs_of(entries: Entries | Slice, radius: int, task: Task) -> NDArray[np.uint64]:
     """Pairs of rows that one table finds in a slice, packed, each once."""
-    chosen = entries if isinstance(entries, _Slice) else entries.of_slice(task)
+    chosen = entries if isinstance(entries, Slice) else entries.of_slice(task)
     found = [np.empty(0, dtype=np.uint64), *_found(chosen, radius, task.table)]
     return packed_once(np.concatenate(found))
 
 
-def _found(entries: _Slice, radius: int, table: _Table) -> Iterator[NDArray[np.uint64]]:
+def _found(entries: Slice, radius: int, table: KeyTable) -> Iterator[NDArray[np.uint64]]:
     crowded, run = np.arange(len(entries.words)), np.zeros(len(entries.words), dtype=np.int64)
     for level in range(len(table.masks)):
         order, lengths = _runs(entries, crowded, run, table, level)
@@ -302,17 +170,17 @@ def _found(entries: _Slice, radius: int, table: _Table) -> Iterator[NDArray[np.u
     yield from _in_runs(entries, radius, crowded, lengths, _FOLLOWERS)
     for leader in range(_LEADERS):
         leaders = crowded[np.repeat(np.cumsum(lengths) - lengths + leader, lengths)]
-        for block in _blocks(len(crowded)):
+        for block in blocks(len(crowded), _COMPARED):
             one, other = leaders[block], crowded[block]
             yield _near(entries, radius, one, other, entries.words[one], entries.words[other])
 
 
 def _runs(
-    entries: _Slice, chosen: NDArray[np.int64], run: NDArray[np.int64], table: _Table, level: int
+    entries: Slice, chosen: NDArray[np.int64], run: NDArray[np.int64], table: KeyTable, level: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Entries of one run that agree in the chosen bits side by side, in their order, and how many do."""
     packed = chosen.astype(np.uint64)
-    for block in _blocks(len(chosen)):
+    for block in blocks(len(chosen), _COMPARED):
         packed[block] |= table.keys(entries.words.take(chosen[block], axis=0), level)
     if not level:  # all are of one run
         packed.sort()
@@ -327,7 +195,7 @@ def _runs(
 
 
 def _in_runs(
-    entries: _Slice, radius: int, members: NDArray[np.int64], lengths: NDArray[np.int64], reach: int
+    entries: Slice, radius: int, members: NDArray[np.int64], lengths: NDArray[np.int64], reach: int
 ) -> Iterator[NDArray[np.uint64]]:
     """Near pairs of a member and so many that follow it in its run."""
     members, lengths = members[np.repeat(lengths > 1, lengths)], lengths[lengths > 1]
@@ -348,12 +216,8 @@ def _in_runs(
         run = last
 
 
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(start, start + _COMPARED) for start in range(0, count, _COMPARED))
-
-
 def _near(
-    entries: _Slice,
+    entries: Slice,
     radius: int,
     one: NDArray[np.int64],
     other: NDArray[np.int64],
