@@ -21,6 +21,8 @@ from dedupkit.mitigation.stage import settle_captions
 from dedupkit.options import resolve_recipe, versions
 from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
 from dedupkit.parts import silent
+from dedupkit.publishing import croissant
+from dedupkit.publishing.stage import discard_cards, write_cards
 from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
@@ -130,6 +132,7 @@ def clean(
     {'in': 64, 'kept': 64, 'dropped': 0, 'quarantined': 0}
     """
     chosen = resolve_recipe(recipe)
+    croissant.check(chosen)
     folder = check(out, source)
     if chosen.canaries.asked_for:
         manifest_place(chosen, out)  # fails before anything is written
@@ -165,6 +168,7 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     commitment = None if planting is None else planting.commitment
     for name in PUBLISHED:  # a reader sees a whole output or none
         folder.remove(name)
+    discard_cards(folder)
     discard_other_formats(folder, journey.work, recipe.output.formats)
     written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in recipe.output.formats}
     _publish_decisions(journey, folder)
@@ -178,6 +182,7 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
         captions=captions,
         commitment=commitment,
     )
+    write_cards(folder, summary)
     folder.write_bytes("recipe.toml", recipe_toml.encode())
     _warn_of_large_losses(summary)
     return summary

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dedupkit.errors import UsageError
 from dedupkit.sinks.arrow import ArrowSink
+from dedupkit.sinks.mds import MdsSink
 from dedupkit.sinks.parquet import ParquetSink
 from dedupkit.sinks.webdataset import WebDatasetSink
 
@@ -18,6 +19,7 @@ FORMATS: dict[str, Callable[[], Sink]] = {
     "arrow": ArrowSink,
     "parquet": ParquetSink,
     "webdataset": WebDatasetSink,
+    "mds": MdsSink,
 }
 
 
