@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAME = "README.md"
 # the Hub's own names of ranges, by the number that each ends below
 _SIZES = {10**power: words for power, words in zip(range(4, 13), "10K 100K 1M 10M 100M 1B 10B 100B 1T".split())}  # noqa: B905
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~])")
 
 
 def card_text(told: Told, form: Form, croissant: str) -> str:
