@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def _samples(folder: Path, shard: dict[str, Any]) -> Iterator[dict[str, Any]]:
     assert offsets[-1] == len(data)
     said = json.loads(data[4 * (count + 2) : offsets[0]])
     assert said == {name: shard[name] for name in said}
-    for begin, end in zip(offsets, offsets[1:], strict=False):
+    for begin, end in pairwise(offsets):
         yield _sample(data[begin:end], shard)
 
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 NAME = "README.md"
 # the Hub's own names of ranges, by the number that each ends below
-_SIZES = {10**power: words for power, words in zip(range(4, 13), "10K 100K 1M 10M 100M 1B 10B 100B 1T".split())}  # noqa: B905
+_SIZES = {
+    10**power: words
+    for power, words in zip(range(4, 13), ["10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"])
+}  # noqa: B905
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~])")
 
 
@@ -39,7 +42,7 @@ def card_text(told: Told, form: Form, croissant: str) -> str:
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dedupkit.publishing"),
-        autoescape=False,  # noqa: S701 - Markdown; what strangers wrote goes through `escaped`
+        autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from dedupkit.errors import RunError
 from dedupkit.sinks import FORMATS, make_sink
 from dedupkit.sinks.list_rows import FOLDER as LIST
 
