@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Card
 
 NAME = "README.md"
-# the Hub's own names of ranges, by the number that each ends below
-_SIZES = {
-    10**power: words
-    for power, words in zip(range(4, 13), ["10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"])
-}  # noqa: B905
+# the Hub's own names of ranges, each ten times the one before it; the last of these ends at 10**12
+_ENDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~])")
 
 
@@ -93,12 +90,8 @@ def size_category(samples: int) -> str:
     """
     if samples < 1000:
         return "n<1K"
-    below = "1K"
-    for end, words in _SIZES.items():
-        if samples < end:
-            return f"{below}<n<{words}"
-        below = words
-    return "n>1T"
+    place = len(str(samples)) - 3  # thousands are the first range that has two ends
+    return f"{_ENDS[place - 1]}<n<{_ENDS[place]}" if place < len(_ENDS) else "n>1T"
 
 
 def _header(told: Told, form: Form) -> str:

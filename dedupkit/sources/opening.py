@@ -232,7 +232,7 @@ def _are_companions(tables: list[File], tars: list[File]) -> bool:
 
 
 def _are_folders_described(entries: list[Entry]) -> bool:
-    """Whether tables only describe folders of images: img2dataset's ``files`` has ``00000.parquet`` beside ``00000``."""
+    """Whether tables only describe folders of images: img2dataset writes ``00000.parquet`` beside ``00000/``."""
     described = {entry.name.rpartition(".")[0] for entry in entries if entry.name.lower().endswith(TABLE_ENDINGS)}
     with_images = {entry.name.rpartition("/")[0] for entry in entries if is_image_name(entry.name)}
     return not described.isdisjoint(with_images)

@@ -1,4 +1,4 @@
-"""What stands beside an emitted set: a card that the Hub reads, and Croissant metadata, in the hands of their readers."""
+"""The card beside an emitted set, in the hands of the libraries that read it."""
 
 from __future__ import annotations
 
