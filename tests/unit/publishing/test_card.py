@@ -52,5 +52,5 @@ def test_licences_are_known_by_both_names(named: str, id: str, url: str | None) 
 
 
 def test_an_unknown_licence_is_answered_with_one_that_is_near() -> None:
-    with pytest.raises(ValueError, match="did you mean 'cc-by-4.0'"):
+    with pytest.raises(ValueError, match=r"did you mean 'cc-by-4\.0'"):
         license_id("cc-by-4")
