@@ -22,7 +22,7 @@ from dedupkit.options import resolve_recipe, versions
 from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
 from dedupkit.parts import silent
 from dedupkit.publishing import croissant
-from dedupkit.publishing.stage import discard_cards, write_cards
+from dedupkit.publishing.stage import write_cards
 from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
@@ -168,7 +168,6 @@ def _go(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     commitment = None if planting is None else planting.commitment
     for name in PUBLISHED:  # a reader sees a whole output or none
         folder.remove(name)
-    discard_cards(folder)
     discard_other_formats(folder, journey.work, recipe.output.formats)
     written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in recipe.output.formats}
     _publish_decisions(journey, folder)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PUBLISHED = (
-    "report.html", "report.json", "recipe.toml", "decisions.parquet", "dataset/state.json", "mds/index.json",
+    "report.html", "report.json", "recipe.toml", "decisions.parquet", "dataset/state.json",
 )  # fmt: skip
 _OURS = (
     "dataset", "parquet", "webdataset", "mds", "list",

@@ -12,7 +12,7 @@ from dedupkit.sinks import FORMATS, make_sink
 from dedupkit.sinks.list_rows import FOLDER as LIST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
 
@@ -60,10 +60,11 @@ class Form:
             return pq.read_schema(handle)
 
 
-def forms_in(out: Folder) -> Iterator[Form]:
-    """Every form of the set in an output folder, as the receipts of its parts tell."""
+def forms_in(out: Folder, formats: Iterable[str]) -> Iterator[Form]:
+    """The set in an output folder in each of some formats, as the receipts of its parts tell."""
     receipts = out.below(".dedupkit/receipts")
-    for format, name in FOLDERS.items():
+    for format in formats:
+        name = FOLDERS[format]
         told = receipts.below(name).read_many(receipts.below(name).names())
         parts = {each.removesuffix(".json"): json.loads(data) for each, data in sorted(told.items())}
         if parts:

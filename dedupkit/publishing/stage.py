@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedupkit.fields.values import utf8
 from dedupkit.publishing import card, croissant
-from dedupkit.publishing.forms import FOLDERS, forms_in
+from dedupkit.publishing.forms import forms_in
 from dedupkit.publishing.told import Told
 
 if TYPE_CHECKING:
@@ -27,18 +27,13 @@ def write_cards(out: Folder, summary: Mapping[str, Any]) -> None:
         The content of its ``report.json``.
     """
     told = Told(summary)
-    for form in forms_in(out):
+    for form in forms_in(out, summary["written"]):
         state = _croissant_state(told, form)
         if state == "made":
             form.folder.write_bytes(croissant.NAME, utf8(croissant.croissant_text(told, form)).encode())
+        elif form.is_parquet:
+            form.folder.remove(croissant.NAME)  # of an earlier run
         form.folder.write_bytes(card.NAME, utf8(card.card_text(told, form, state)).encode())
-
-
-def discard_cards(out: Folder) -> None:
-    """Remove what an earlier run said of a set that is being replaced."""
-    for folder in FOLDERS.values():
-        for name in (card.NAME, croissant.NAME):
-            out.remove(f"{folder}/{name}")
 
 
 def _croissant_state(told: Told, form: Form) -> str:
