@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+_DECODERS: dict[str, Callable[[bytes], Any]] = {"bytes": bytes, "str": bytes.decode, "json": json.loads}
 _SCALARS = {"int32": np.int32, "float32": np.float32}
 
 
@@ -56,4 +57,4 @@ def _sample(data: bytes, shard: dict[str, Any]) -> dict[str, Any]:
 def _value(data: bytes, encoding: str) -> Any:
     if encoding in _SCALARS:
         return np.frombuffer(data, _SCALARS[encoding])[0].item()
-    return {"bytes": bytes, "str": bytes.decode, "json": json.loads}[encoding](data)
+    return _DECODERS[encoding](data)

@@ -47,7 +47,7 @@ class Told:
     @property
     def samples(self) -> Mapping[str, int]:
         """Samples in, kept, dropped, quarantined."""
-        return self.summary["samples"]
+        return dict(self.summary["samples"])
 
     @property
     def origin(self) -> str:

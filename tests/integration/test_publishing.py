@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import pytest
-import yaml
 from huggingface_hub import DatasetCard
 
 import dedupkit
@@ -81,7 +80,7 @@ def test_the_folder_is_loaded_as_a_repository_is(out: Path, folder: str, tmp_pat
 
 
 def test_what_the_header_says_of_the_split_is_what_lies_there(out: Path, tmp_path: Path) -> None:
-    told = yaml.safe_load(text_of(out).split("---\n")[1])["dataset_info"]
+    told = DatasetCard.load(out / "parquet/README.md").data.to_dict()["dataset_info"]
     loaded = datasets.load_dataset(str(out / "parquet"), split="train", cache_dir=str(tmp_path))
     assert told["splits"][0]["num_examples"] == len(loaded)
     assert told["download_size"] == sum(path.stat().st_size for path in (out / "parquet").glob("*.parquet"))
