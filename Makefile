@@ -5,6 +5,8 @@ VENV ?= .venv
 DEMO ?= demo
 # Test files that run at once; each may use two cores for a while.
 JOBS ?= 2
+# Its pins of numpy and transformers are below what the other extras want, though it runs with theirs.
+STREAMING ?= mosaicml-streaming==0.13.0 catalogue python-snappy cramjam zstd Brotli boto3
 # The versions that the extras were tested with; any torch >= 2.2 and its torchvision will do.
 TORCH ?= torch==2.14.1 torchvision==0.29.1
 
@@ -61,4 +63,5 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml
 
 $(VENV)/.extras: $(VENV)/.dev
 	@$(PIP) install --editable '.[audit,torch,diffusers,imagededup,faces,documents,nsfw,ray]' $(TORCH)
+	@$(PIP) install --no-deps $(STREAMING)
 	@touch $@

@@ -22,6 +22,8 @@ from dedupkit.mitigation.stage import settle_captions
 from dedupkit.options import resolve_recipe
 from dedupkit.outfolder import PUBLISHED, alone_in, check, claim
 from dedupkit.parts import silent
+from dedupkit.publishing import croissant
+from dedupkit.publishing.stage import write_cards
 from dedupkit.report.stage import report
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
@@ -164,6 +166,7 @@ def clean(
     {'in': 64, 'kept': 64, 'dropped': 0, 'quarantined': 0}
     """
     chosen = resolve_recipe(recipe)
+    croissant.check(chosen)
     folder = check(out, source)
     if chosen.canaries.asked_for:
         manifest_place(chosen, out)  # fails before anything is written
@@ -224,6 +227,7 @@ def carry_out(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
         captions=captions,
         commitment=commitment,
     )
+    write_cards(folder, summary)
     folder.write_bytes("recipe.toml", recipe_toml.encode())
     _warn_of_large_losses(summary)
     return summary

@@ -16,6 +16,8 @@ from dedupkit.matching.stage import SearchFacts
 from dedupkit.mitigation.captions import normal_forms
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, CaptionFacts
 from dedupkit.parts import Part, make_part, read_table, table_name, write_table
+from dedupkit.publishing import card, croissant
+from dedupkit.publishing.stage import write_cards
 from dedupkit.report.build import build_report
 from dedupkit.report.decided import decided_of
 from dedupkit.report.gallery import choose
@@ -90,7 +92,7 @@ def _rewrite_part(stage: Stage, name: str, format: str, gone: Sequence[str], pat
 
 def _warn_of_strangers(folder: Folder, sink: Sink, names: Sequence[str]) -> None:
     """Caches of readers lie beside the parts and may hold what was in them; they are not ours to remove."""
-    known = {*names, "dataset_info.json", "state.json", "index.json"}
+    known = {*names, "dataset_info.json", "state.json", "index.json", card.NAME, croissant.NAME}
     if strangers := [name for name in folder.names() if name not in known]:
         _log.warning(
             "%s/%s was not written by dedupkit and may hold copies of what was removed; look into it",
@@ -144,6 +146,7 @@ def _write_report(
     )
     out.write_bytes("report.html", built.to_html().encode())
     out.write_json("report.json", built.to_json())
+    write_cards(out, built.to_json())
 
 
 def _measures(work: Folder, shard: int) -> pa.Table:

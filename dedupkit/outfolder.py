@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 PUBLISHED = (
     "report.html", "report.json", "recipe.toml", "decisions.parquet", "dataset/state.json",
 )  # fmt: skip
-_OURS = ("dataset", "parquet", "webdataset", "list", "report.html", "report.json", "recipe.toml", "decisions.parquet")
+_OURS = (
+    "dataset", "parquet", "webdataset", "mds", "list",
+    "report.html", "report.json", "recipe.toml", "decisions.parquet",
+)  # fmt: skip
 _WORK = ".dedupkit"
 _MARK_NAME = "dedupkit.json"
 _MARK = f"{_WORK}/{_MARK_NAME}"

@@ -245,6 +245,7 @@ SINKS = Registry(
         "arrow": "dedupkit.sinks.arrow:ArrowSink",
         "parquet": "dedupkit.sinks.parquet:ParquetSink",
         "webdataset": "dedupkit.sinks.webdataset:WebDatasetSink",
+        "mds": "dedupkit.sinks.mds:MdsSink",
     },
     lambda: ("dataset", "list", "report", "recipe", "decisions", "takedown"),
 )

@@ -110,6 +110,8 @@ def remedy(path: str) -> str:
     if option := known.get(path):
         return f"it takes {option.kind.removesuffix(_IN_PYTHON).replace(';', ',')}"
     names = [*known, *filter(None, parts())]
+    if path in names:
+        return f"see [{path}] in docs/recipe.md"
     near = _of_another_part(path, known) or difflib.get_close_matches(path, names, n=1)
     return f"did you mean {near[0]}?" if near else "see docs/recipe.md for the names there are"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Folder", "Stage", "digest"]
 
-_PART_NAME = re.compile(r"(data-)?\d{5}\.(arrow|parquet|tar)")
+_PART_NAME = re.compile(r"(data-)?\d{5}\.(arrow|parquet|tar)|shard\.\d{5}\.mds")
 
 
 def digest(value: object) -> str:

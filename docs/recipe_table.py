@@ -112,6 +112,19 @@ SOURCES = {
     "augment.format": "our own",
     "augment.quality": "[measured](augmentation.md)",
     "output.formats": "what `datasets.load_from_disk` reads",
+    "card.title": "only you know",
+    "card.description": "only you know",
+    "card.license": "only you know: dedupkit does not look for rights",
+    "card.license_link": "SPDX's page of the licence",
+    "card.languages": "only you know",
+    "card.homepage": "only you know",
+    "card.creators": "only you know",
+    "card.citation": "only you know",
+    "card.origin": "the source of the run, without folders above it and credentials",
+    "card.contact": "only you know",
+    "card.version": "[Croissant](https://docs.mlcommons.org/croissant/docs/croissant-spec.html) wants one",
+    "card.published": "equal runs give equal bytes",
+    "card.croissant": "our own: costs a second",
 }
 
 

@@ -120,7 +120,9 @@ def strip(
     manifest: _Manifest,
     output: _Output,
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the copy without canaries.")],
-    format: Annotated[list[str] | None, typer.Option(help="arrow, parquet or webdataset; may be repeated.")] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(help="arrow, parquet, webdataset or mds; may be repeated.")
+    ] = None,
     passphrase_file: _PassphraseFile = None,
 ) -> None:
     """Write a copy of OUTPUT without the canaries."""

@@ -69,7 +69,7 @@ def clean(
         typer.Option(help="Their private manifest, outside of OUT; one that exists is used again, and protects them."),
     ] = None,
     format: Annotated[
-        list[str] | None, typer.Option(help="arrow, parquet, webdataset or list; may be repeated.")
+        list[str] | None, typer.Option(help="arrow, parquet, webdataset, mds or list; may be repeated.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again in OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,

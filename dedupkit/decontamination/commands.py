@@ -39,7 +39,9 @@ def decontaminate(
     key_column: Annotated[str | None, typer.Option(help="Column of TRAIN that names the samples.")] = None,
     against_image_column: Annotated[str | None, typer.Option(help="Column of the sets that holds the images.")] = None,
     against_key_column: Annotated[str | None, typer.Option(help="Column of the sets that names the samples.")] = None,
-    format: Annotated[list[str] | None, typer.Option(help="arrow, parquet or webdataset; may be repeated.")] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(help="arrow, parquet, webdataset or mds; may be repeated.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again in OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and matches as JSON.")] = False,
 ) -> None:

@@ -21,6 +21,7 @@ from dedupkit.journey import Journey, Matched
 from dedupkit.matching.stage import RADIUS_KEY
 from dedupkit.outfolder import alone_in, check, claim
 from dedupkit.parts import Part, make_part, make_parts, read_table, silent, table_name, write_table
+from dedupkit.publishing import croissant
 from dedupkit.recipe import SourceOptions
 from dedupkit.sample import FINGERPRINTS, PAIRS
 from dedupkit.sources import open_source
@@ -181,6 +182,7 @@ def decontaminate(
     """
     sources = named(against)
     chosen = recipe_for(sources, recipe)
+    croissant.check(chosen)
     if chosen.canaries.asked_for:
         raise UsageError("canaries are planted by clean; leave [canaries] out, and clean what comes out")
     observe = progress or silent

@@ -4,6 +4,7 @@ from dedupkit.recipe.augment import Augment
 from dedupkit.recipe.blocklist import Blocklist
 from dedupkit.recipe.canaries import Canaries
 from dedupkit.recipe.captions import Captions
+from dedupkit.recipe.card import Card
 from dedupkit.recipe.hygiene import Hygiene
 from dedupkit.recipe.matching import Keep, Matching, policy_name
 from dedupkit.recipe.output import Output
@@ -15,6 +16,7 @@ __all__ = [
     "Blocklist",
     "Canaries",
     "Captions",
+    "Card",
     "Fingerprints",
     "Hygiene",
     "Keep",

@@ -16,6 +16,7 @@ from dedupkit.recipe.augment import Augment
 from dedupkit.recipe.blocklist import Blocklist
 from dedupkit.recipe.canaries import Canaries
 from dedupkit.recipe.captions import Captions
+from dedupkit.recipe.card import Card
 from dedupkit.recipe.hygiene import Hygiene
 from dedupkit.recipe.matching import Keep, Matching, policy_name
 from dedupkit.recipe.output import Output
@@ -52,6 +53,7 @@ class Recipe(RecipePart):
     blocklist: Blocklist = Blocklist()
     augment: Augment = Augment()
     output: Output = Output()
+    card: Card = Card()
 
     @property
     def descriptor(self) -> str:

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dedupkit.sample import Sample
+from dedupkit.sinks.mds import read_head, read_shard, write_shard
 from dedupkit.sinks.names import IMAGE_EXTENSIONS
 from dedupkit.sinks.parquet import image_writer
 from dedupkit.sinks.webdataset import write_member
@@ -36,7 +38,7 @@ class EmittedSource:
 
     Attributes
     ----------
-    format : "arrow", "parquet" or "webdataset"
+    format : "arrow", "parquet", "webdataset" or "mds"
         Which of its forms is read.
     folder : Folder
         Where its parts lie.
@@ -78,6 +80,11 @@ def read_part(format: str, path: str) -> Iterator[Emitted]:
             said = json.loads(_by_ending(members, lambda ending: ending == "json") or b"{}")
             yield str(said["key"]), _by_ending(members, IMAGE_EXTENSIONS.__contains__) or members[0][1], said
         return
+    if format == "mds":
+        with Path(path).open("rb") as handle:
+            for _, values in read_shard(handle, read_head(handle)):
+                yield values.pop("key"), values.pop("image"), values
+        return
     with _batches(format, path) as (_, batches):
         for batch in batches:
             for row in batch.to_pylist():
@@ -88,7 +95,7 @@ def keys_of_part(format: str, path: str) -> list[str]:
     """Keys of the samples of one part; of Parquet nothing else is read."""
     if format == "parquet":
         return list(pq.read_table(path, columns=["key"])["key"].to_pylist())
-    if format == "webdataset":
+    if format in ("webdataset", "mds"):
         return [key for key, _, _ in read_part(format, path)]
     with _batches(format, path) as (_, batches):
         return [key for batch in batches for key in batch["key"].to_pylist()]
@@ -98,6 +105,11 @@ def write_without(format: str, path: str, gone: Sequence[str], handle: IO[bytes]
     """Write a part again without the samples of some keys; all other bytes of samples stay.  Returns how many stay."""
     if format == "webdataset":
         return _write_tar_without(path, frozenset(gone), handle)
+    if format == "mds":
+        with Path(path).open("rb") as before:
+            head, left_out = read_head(before), frozenset(gone)
+            stay = (data for data, values in read_shard(before, head) if values["key"] not in left_out)
+            return write_shard(handle, head.columns, stay)
     rows = 0
     with _batches(format, path) as (schema, batches):
         opened = pa.ipc.new_stream(handle, schema) if format == "arrow" else image_writer(handle, schema)

@@ -1,4 +1,4 @@
-"""A folder of image files, with captions in metadata files or in text files beside the images."""
+"""A folder of image files, with captions in metadata files, or in text or JSON files beside the images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dedupkit.sample import Fault, Note, Reason, Sample
 from dedupkit.sources.base import Shard
 from dedupkit.sources.captions import caption_of_file, utf8_text
 from dedupkit.sources.listing import Entry, error_text, is_image_name, list_folder, public
-from dedupkit.sources.metadata import METADATA_NAMES, Metadata, Row, parse_metadata
+from dedupkit.sources.metadata import METADATA_NAMES, Metadata, Row, parse_about, parse_metadata
 from dedupkit.storage import digest
 from dedupkit.stores import read_at_once
 
@@ -40,13 +40,15 @@ class Picture(NamedTuple):
     byte_size : int
         Size of the file.
     stamp : str
-        Stamps of the image and of its text file.
+        Stamps of the image and of the files beside it.
     text : str or None
         Path in the folder of the text file that holds its caption, where there is one.
     row : Row or None
         What the metadata file above it says, where there is one.
     fault : Fault or None
         Why it cannot be read.
+    about : str or None
+        Path in the folder of the JSON file of its fields, as img2dataset writes it, where there is one.
     """
 
     key: str
@@ -55,6 +57,7 @@ class Picture(NamedTuple):
     text: str | None = None
     row: Row | None = None
     fault: Fault | None = None
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +127,10 @@ class FolderSource:
         except OSError as error:
             raise self._unlistable(error) from error
         sheets = _Sheets(self._metadata(entries))
-        texts = {name[:-4]: entry for name, entry in entries.items() if name.endswith(".txt") and not entry.refusal}
+        texts, abouts = _by_stem(entries, ".txt"), _by_stem(entries, ".json")
         named = sheets.named()
         pictures = [
-            _picture(entry, texts.get(name.rpartition(".")[0]), sheets.row(name))
+            _picture(entry, texts.get(_stem(name)), abouts.get(_stem(name)), sheets.row(name))
             for name, entry in entries.items()
             if is_image_name(name) or name in named or name.endswith("/")
         ]
@@ -150,7 +153,7 @@ class FolderSource:
     def _contents(self, pictures: Sequence[Picture]) -> dict[str, bytes | BaseException]:
         """What the files of some pictures hold, or why they cannot be read, by their path in the folder."""
         readable = [picture for picture in pictures if self._fault(picture) is None]
-        names = [name for picture in readable for name in (picture.key, picture.text) if name is not None]
+        names = [name for picture in readable for name in _files_of(picture)]
         if self.filesystem is None:
             return {name: _read_local(f"{self.root}/{name}") for name in names}
         paths = {f"{self.root.rstrip('/')}/{name}": name for name in names}
@@ -163,16 +166,25 @@ class FolderSource:
         return picture.fault
 
     def _sample(self, picture: Picture, contents: dict[str, bytes | BaseException]) -> Sample:
-        row = picture.row or Row(notes=(Note.CAPTION_MISSING,))
-        caption, notes = row.caption, row.notes
-        text = contents.get(picture.text) if picture.text is not None else None
-        if caption is None and isinstance(text, bytes):
-            caption, notes = caption_of_file(text)
-            notes = (*notes, *(note for note in row.notes if note is not Note.CAPTION_MISSING))
+        row = self._said(picture, contents)
         fault, image = self._fault(picture), contents.get(picture.key)
         if isinstance(image, BaseException):
             fault, image = Fault(Reason.UNREADABLE_FILE, error_text(image)), None
-        return Sample(utf8_text(picture.key)[0], image, caption, row.fields, fault, notes)
+        return Sample(utf8_text(picture.key)[0], image, row.caption, row.fields, fault, row.notes)
+
+    def _said(self, picture: Picture, contents: dict[str, bytes | BaseException]) -> Row:
+        """Caption and fields of an image: those of its metadata row, its text file and its JSON file."""
+        text = contents.get(picture.text) if picture.text is not None else None
+        about = contents.get(picture.about) if picture.about is not None else None
+        text = text if isinstance(text, bytes) else None
+        if picture.row is None and about is not None:
+            return parse_about(picture.key, about, text, self.caption_column)
+        row = picture.row or Row(notes=(Note.CAPTION_MISSING,))
+        if row.caption is not None or text is None:
+            return row
+        caption, notes = caption_of_file(text)
+        notes = (*notes, *(note for note in row.notes if note is not Note.CAPTION_MISSING))
+        return Row(caption, row.fields, notes)
 
     def _unlistable(self, error: OSError) -> UsageError:
         return UsageError(f"{public(self.root)} cannot be listed: {error_text(error)}; check its name and permissions")
@@ -209,11 +221,27 @@ class _Sheets:
         return self._nearest[folder]
 
 
-def _picture(entry: Entry, text: Entry | None, row: Row | None) -> Picture:
+def _picture(entry: Entry, text: Entry | None, about: Entry | None, row: Row | None) -> Picture:
     fault = Fault(Reason.UNREADABLE_FILE, entry.refusal) if entry.refusal else None
-    if text is None:
-        return Picture(entry.name, entry.byte_size, entry.stamp, None, row, fault)
-    return Picture(entry.name, entry.byte_size, f"{entry.stamp} {text.stamp}", text.name, row, fault)
+    about = about if row is None else None
+    stamps = " ".join(each.stamp for each in (entry, text, about) if each is not None)
+    text_name, about_name = (None if each is None else each.name for each in (text, about))
+    return Picture(entry.name, entry.byte_size, stamps, text_name, row, fault, about_name)
+
+
+def _by_stem(entries: dict[str, Entry], ending: str) -> dict[str, Entry]:
+    """The files of an ending, by their path without it."""
+    named = ((name, entry) for name, entry in entries.items() if name.endswith(ending) and not entry.refusal)
+    return {name.removesuffix(ending): entry for name, entry in named}
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _files_of(picture: Picture) -> Iterator[str]:
+    """What is read of one image: the file itself, and those beside it."""
+    yield from (name for name in (picture.key, picture.text, picture.about) if name is not None)
 
 
 def _missing(name: str, row: Row) -> Picture:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dedupkit.sample import Note
-from dedupkit.sources.captions import caption_name, caption_of, utf8_text
+from dedupkit.sources.captions import caption_name, caption_of, caption_of_file, utf8_text
 
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
 _MAX_CSV_CELL = 16 << 20  # the csv module's own limit of 128 KiB is below what long captions and tags need
@@ -106,3 +106,33 @@ def _csv_records(data: bytes) -> list[dict[str, Any] | None]:
     except csv.Error:
         records.append(None)
     return records
+
+
+def parse_about(name: str, about: bytes | BaseException, text: bytes | None, caption_column: str | None) -> Row:
+    """What the files beside an image say, as img2dataset writes them: a JSON object of its fields, and a text.
+
+    Parameters
+    ----------
+    name : str
+        The image's path: an entry ``key`` that is its name is not a field too.
+    about : bytes or exception
+        What the JSON file holds, or why it cannot be read.
+    text : bytes or None
+        What the text file holds, which goes before the entry of the caption.
+    caption_column : str or None
+        That entry; None guesses it by name.
+    """
+    entries, odd = _entries(about)
+    said = caption_column or caption_name(entries)
+    caption, notes = caption_of(entries.get(said) if said else None) if text is None else caption_of_file(text)
+    own = {"key": name.rpartition("/")[2].rpartition(".")[0], said: caption}
+    fields = {entry: value for entry, value in entries.items() if entry not in own or value != own[entry]}
+    return Row(caption, fields, (*notes, *odd))
+
+
+def _entries(about: bytes | BaseException) -> tuple[dict[str, Any], tuple[Note, ...]]:
+    try:
+        entries = json.loads(utf8_text(about)[0]) if isinstance(about, bytes) else None
+    except (ValueError, RecursionError):
+        entries = None
+    return (entries, ()) if isinstance(entries, dict) else ({}, (Note.METADATA_INVALID,))

@@ -152,7 +152,7 @@ def _open_folder(place: Place, options: SourceOptions, max_bytes: int, shown: st
         entries = _entries_below(place)
     except OSError as error:
         raise UsageError(f"{shown} cannot be listed: {error_text(error)}; check its permissions") from error
-    if any(entry.name.lower().endswith(_FILE_ENDINGS) for entry in entries):
+    if any(entry.name.lower().endswith(_FILE_ENDINGS) for entry in entries) and not _are_folders_described(entries):
         return _open_files(_files_of(entries, place), place.path, options, max_bytes, shown)
     source = _folder_source(place.path, place.filesystem, options, max_bytes, shown)
     if not source.has_images():
@@ -238,6 +238,13 @@ def _are_companions(tables: list[File], tars: list[File]) -> bool:
     """Whether tables only describe tars: img2dataset writes ``00000.parquet`` beside ``00000.tar``."""
     stems = set(map(_stem, tars))
     return any(_stem(file) in stems for file in tables)
+
+
+def _are_folders_described(entries: list[Entry]) -> bool:
+    """Whether tables only describe folders of images: img2dataset writes ``00000.parquet`` beside ``00000/``."""
+    described = {entry.name.rpartition(".")[0] for entry in entries if entry.name.lower().endswith(TABLE_ENDINGS)}
+    with_images = {entry.name.rpartition("/")[0] for entry in entries if is_image_name(entry.name)}
+    return not described.isdisjoint(with_images)
 
 
 def _stem(file: File) -> str:

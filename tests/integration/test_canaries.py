@@ -107,7 +107,8 @@ def test_a_cleaned_set_holds_every_canary_and_tells_of_none(made: Any, tmp_path:
     }
     assert not any(row["notes"] for row in rows)
     public = [tmp_path / "out" / name for name in ("report.json", "report.html", "recipe.toml")]
-    public += list((tmp_path / "out").rglob("dataset_info.json")) + list((tmp_path / "out").rglob("state.json"))
+    for name in ("dataset_info.json", "state.json", "README.md"):
+        public += (tmp_path / "out").rglob(name)
     texts = [path.read_text(encoding="utf-8") for path in public]
     texts += [path.read_text(encoding="utf-8") for path in (tmp_path / "out/.dedupkit/receipts").rglob("*.json")]
     private = [result.manifest.secret, *keys]

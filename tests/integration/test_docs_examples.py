@@ -28,6 +28,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "index.md",
         "notebooks.md",
         "plan.md",
+        "publishing.md",
         "streaming.md",
     ],
 )

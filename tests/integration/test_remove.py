@@ -21,8 +21,9 @@ from dedupkit.errors import UsageError
 from dedupkit.recipe import Recipe
 from tests.conftest import draw_picture
 from tests.integration.takedown_sets import TakedownSet, save, write_takedown_set
+from tests.mds_reader import read_mds
 
-ALL = {"keep": {"max_copies": 1}, "output": {"formats": ("arrow", "parquet", "webdataset")}}
+ALL = {"keep": {"max_copies": 1}, "output": {"formats": ("arrow", "parquet", "webdataset", "mds")}}
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +68,14 @@ def test_all_versions_go_from_every_format_and_nothing_else(
     assert set(datasets.load_from_disk(out / "dataset")["key"]) == set(after)
     tars = webdataset.WebDataset(sorted(map(str, (out / "webdataset").glob("*.tar"))), shardshuffle=False)
     assert {json.loads(sample["json"])["key"] for sample in tars} == set(after)
+    assert {sample["key"]: sample["image"] for sample in read_mds(out / "mds")} == after
     rows = pq.read_table(out / "decisions.parquet").to_pylist()
     blocked = {Path(row["key"]).stem: row for row in rows if row["reason"] == "blocked"}
     assert set(blocked) == takedown.wanted
     assert all(row["action"] == "drop" and f"example{key[3]}.jpg" in row["detail"] for key, row in blocked.items())
     summary = json.loads((out / "report.json").read_text())
     assert summary["reasons"]["blocked"] == 50
-    assert summary["written"] == dict.fromkeys(("arrow", "parquet", "webdataset"), len(after))
+    assert summary["written"] == dict.fromkeys(("arrow", "parquet", "webdataset", "mds"), len(after))
 
 
 def test_nothing_of_what_went_is_left_in_any_file(cleaned: Path, takedown: TakedownSet, tmp_path: Path) -> None:
