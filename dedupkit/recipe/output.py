@@ -16,9 +16,10 @@ class Output(RecipePart):
     Attributes
     ----------
     formats : tuple of "arrow", "parquet", "webdataset", "mds", "list" or the name of a sink
-        Each goes to a folder of its own: ``dataset/`` (for ``datasets.load_from_disk``), ``parquet/`` (ready for the
-        Hub), ``webdataset/``, ``mds/`` (for ``streaming.StreamingDataset``), ``list/``.  A source without images has
-        "list" alone, which is its default: its rows that stay, with all their columns, in Parquet.  A sink of your own (docs/extending.md) has a folder of its name.
+        Each goes to a folder of its own: ``dataset/`` (for ``datasets.load_from_disk``), ``parquet/`` (ready
+        for the Hub), ``webdataset/``, ``mds/`` (for ``streaming.StreamingDataset``), ``list/``.  A source
+        without images has "list" alone, which is its default: its rows that stay, with all their columns, in
+        Parquet.  A sink of your own (docs/extending.md) has a folder of its name.
     """
 
     formats: tuple[Literal["arrow", "parquet", "webdataset", "mds", "list"] | str, ...] = ("arrow",)
