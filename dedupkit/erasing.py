@@ -143,7 +143,8 @@ def _write_report(
         placeholders=_placeholders_left(told["suspected_placeholders"], set(plan["key"].to_pylist())),
     )
     out.write_bytes("report.html", built.to_html().encode())
-    out.write_json("report.json", built.to_json())
+    of_marks = {"overrides": told["overrides"]} if "overrides" in told else {}
+    out.write_json("report.json", built.to_json() | of_marks)
 
 
 def _measures(work: Folder, shard: int) -> pa.Table:

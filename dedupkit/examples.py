@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 STAGE = "blocked/1"
 EXAMPLE_STAGES = ("blocked", "blocked_copies")
 _EXAMPLES_PART = "examples.parquet"
+_BLOCKED = pa.array([Reason.BLOCKED.value, Reason.CONTAMINATED.value])
 _log = logging.getLogger("dedupkit")
 
 
@@ -304,7 +305,9 @@ def with_evidence(decisions: pa.Table, blocked: Sequence[pa.Table]) -> pa.Table:
         if each.num_rows:
             mask = np.zeros(decisions.num_rows, dtype=bool)
             mask[each["row"].to_numpy()] = True
-            place = pa.array(np.cumsum(mask) - 1, mask=~mask)
+            place = np.cumsum(mask) - 1
+            mask &= pc.is_in(decisions["reason"], value_set=_BLOCKED).to_numpy()  # a person may have said otherwise
+            place = pa.array(place, mask=~mask)
             for name in ("tier", "evidence"):
                 column = decisions[name].combine_chunks()
                 given = each[name].combine_chunks().take(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os  # noqa: TC003 - pydantic evaluates annotations of this module
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -418,6 +419,29 @@ class Blocklist(_Part):
     images: tuple[str, ...] = ()
 
 
+class Overrides(_Part):
+    """Marks that a person made while looking at the report of an earlier run; they win over every stage.
+
+    Attributes
+    ----------
+    file : str or None
+        The file that the report page writes; see docs/review.md.  The recipe saved beside an output names it without
+        its folder.
+    sha256 : str or None
+        Its digest in hexadecimal; where it is said, another file is refused.
+    """
+
+    file: str | None = None
+    sha256: str | None = None
+
+    @field_validator("sha256")
+    @classmethod
+    def _digest_is_hexadecimal(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch("[0-9a-f]{64}", value):
+            raise ValueError("must be 64 hexadecimal digits in small letters")
+        return value
+
+
 class Augment(_Part):
     """How far pixels are changed, so that a model does not learn a picture exactly (Carlini et al. 2023, 2301.13188).
 
@@ -543,6 +567,7 @@ class Recipe(_Part):
     keep: Keep = Keep()
     canaries: Canaries = Canaries()
     blocklist: Blocklist = Blocklist()
+    overrides: Overrides = Overrides()
     augment: Augment = Augment()
     output: Output = Output()
 
