@@ -29,6 +29,7 @@ from dedupkit.fingerprints import stage as fingerprinting
 from dedupkit.fingerprints.given import STAGE as GIVEN_STAGE
 from dedupkit.fingerprints.given import given_fingerprints, recipe_for_list
 from dedupkit.grouping import stage as deciding
+from dedupkit.grouping.by_hand import counted
 from dedupkit.hygiene import checks
 from dedupkit.hygiene.captions import CaptionCleaner
 from dedupkit.hygiene.placeholders import Placeholders
@@ -49,6 +50,7 @@ from dedupkit.parts import (
     write_tables,
 )
 from dedupkit.recipe import policy_name
+from dedupkit.review.placing import forget_marks, place_marks, refuse_marks_on, spared
 from dedupkit.sample import PAIRS
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder, Stage, digest
@@ -57,10 +59,14 @@ from dedupkit.takedown import block_taken_down
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from dedupkit.canaries.planting import Planting
     from dedupkit.engines import Engine, Spread
+    from dedupkit.grouping.by_hand import ByHand
     from dedupkit.parts import Maker, Observer
     from dedupkit.recipe import Hygiene, Recipe
+    from dedupkit.review.overrides import Overrides
     from dedupkit.sources.base import Shard, Source
 
 
@@ -101,6 +107,8 @@ class Tables:
         Whether captions are read as `clean_captions` left them.
     blocked_by : tuple of str
         The stages that block samples by what they show.
+    spared : tuple of int
+        The shards in which a person wants samples whose images were blocked unseen.
     """
 
     work: Folder
@@ -109,6 +117,7 @@ class Tables:
     mapped: Folder
     cleaned: bool = False
     blocked_by: tuple[str, ...] = ()
+    spared: tuple[int, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
@@ -121,6 +130,8 @@ class Tables:
         judged = columns is None or bool({"fault", "fault_detail"}.intersection(columns))
         wanted = columns if columns is None or not judged else [*dict.fromkeys((*columns, *checks.COLUMNS))]
         table = read_table(stage, name, wanted)
+        if number in self.spared:
+            table = spared(self, number, table)
         if judged:
             table = checks.checked(with_blocked(table, self.blocked(number)), self.hygiene, self.placeholders)
         if self.cleaned and (judged or "caption" in table.column_names):
@@ -189,6 +200,8 @@ class Journey:
         Whether samples will be written out: then their other fields are typed, and their captions cleaned.
     taken_down : pyarrow.Table or None
         Fingerprints of what must not come back.
+    overrides : Overrides or None
+        Marks that a person made.
     """
 
     source: Source
@@ -199,6 +212,7 @@ class Journey:
     planting: Planting | None = None
     emits: bool = True
     taken_down: pa.Table | None = None
+    overrides: Overrides | None = None
     shards: Sequence[Shard] = field(init=False)
     tables: Tables = field(init=False)
     blocker: Blocker = field(init=False)
@@ -401,8 +415,20 @@ class Journey:
             for part in parts:
                 make_part(stage, _tables_writer(*tables[part.name]), part)
 
-    def decide(self, fingerprints: Sequence[dict[str, Any]], matched: Matched) -> list[dict[str, Any]]:
-        """Decide about every sample; the report of each part of decisions."""
+    def decide(
+        self,
+        fingerprints: Sequence[dict[str, Any]],
+        matched: Matched,
+        canaries: NDArray[numpy.uint64] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Decide about every sample; the report of each part of decisions.
+
+        Raises
+        ------
+        UsageError
+            Somebody marked `canaries`, which are positions, to go.
+        """
+        by_hand = self._by_hand(fingerprints, canaries)
         stage = self.tables.stage("decisions")
         keep = self.recipe.keep
         inputs = {
@@ -412,6 +438,8 @@ class Journey:
             "pairs": matched.stage.report(_PAIRS)["sha256"],
             "keep": digest([policy_name(keep.policy), keep.max_copies]),
         }
+        if self.overrides is not None and by_hand is not None:
+            inputs["overrides"] = digest([self.overrides.identity, by_hand.refused.tolist()])
         parts = [Part(name, inputs, None) for name in map(table_name, range(len(self.shards)))]
         stage.discard_others([part.name for part in parts])
         # Code cannot be compared, so decisions of a policy that is code are made anew each time.
@@ -419,17 +447,31 @@ class Journey:
         if stale:
             names = {part.name for part in stale}
             with self.scratch() as folder:
-                for done, (part, table) in enumerate(zip(parts, self._decided(matched, folder), strict=True), 1):
+                for done, (part, table) in enumerate(
+                    zip(parts, self._decided(matched, folder, by_hand), strict=True), 1
+                ):
                     if part.name in names:
                         table = with_evidence(table, self.tables.blocked(done - 1))
-                        make_part(stage, _table_writer(table), part)
+                        told = {} if by_hand is None else {"by_hand": counted(by_hand, table)}
+                        make_part(stage, _table_writer(table, told), part)
                     self.observe(Progress("decisions", done, len(parts), table.num_rows))
         return stage.reports([part.name for part in parts])
 
-    def _decided(self, matched: Matched, folder: Path) -> Iterator[pa.Table]:
+    def _by_hand(self, fingerprints: Sequence[dict[str, Any]], canaries: NDArray[numpy.uint64] | None) -> ByHand | None:
+        if self.overrides is None:
+            forget_marks(self)
+            return None
+        by_hand = place_marks(self, self.overrides, fingerprints)
+        if canaries is not None:
+            refuse_marks_on(by_hand, canaries)
+        return by_hand
+
+    def _decided(self, matched: Matched, folder: Path, by_hand: ByHand | None) -> Iterator[pa.Table]:
         read, memory = self.tables.fingerprints, self.engine.memory_of_set()
         pairs = partial(read_tables, matched.stage, _PAIRS)
-        return deciding.decide(read, len(self.shards), pairs, self.recipe.keep, scratch=folder, memory=memory)
+        return deciding.decide(
+            read, len(self.shards), pairs, self.recipe.keep, scratch=folder, memory=memory, by_hand=by_hand
+        )
 
     def field_types(self) -> pa.Schema:
         """Types of the samples' other fields, over all shards."""
@@ -459,8 +501,8 @@ def _fingerprint_part(
     return write_table(blocker.without_blocked_hashes(table), handle)
 
 
-def _table_writer(table: pa.Table) -> Maker:
-    return lambda _, handle: write_table(table, handle)
+def _table_writer(table: pa.Table, told: dict[str, Any]) -> Maker:
+    return lambda _, handle: write_table(table, handle) | told
 
 
 def _tables_writer(tables: Iterable[pa.Table], schema: pa.Schema) -> Maker:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dedupkit.commands.options import Overrides  # noqa: TC001 - typer evaluates the annotations of commands
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def decontaminate(
         Path | None, typer.Option("--recipe", metavar="FILE|NAME", help="TOML file with choices of the run.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")] = None,
+    overrides: Overrides = None,
     deduplicate: Annotated[
         bool, typer.Option("--deduplicate", help="Also remove the training set's own duplicates.")
     ] = False,
@@ -61,6 +63,7 @@ def decontaminate(
             against,
             out,
             recipe=recipe_of(recipe, choices) if chosen_by_hand else None,
+            overrides=overrides,
             deduplicate=deduplicate,
             against_options=SourceOptions(image_column=against_image_column, key_column=against_key_column),
             workers=workers,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from dedupkit.cleaning import Result, _described, _go
+from dedupkit.cleaning import Result, _described, _go, with_marks
 from dedupkit.decontamination.finding import MATCH, STAGE, find_contaminated
 from dedupkit.decontamination.references import fingerprinted, named, recipe_for
 from dedupkit.engines.opening import check_reach, open_engine
@@ -29,7 +29,7 @@ from dedupkit.takedown import read_list
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dedupkit.decontamination.references import Reference
     from dedupkit.engines import Engine
@@ -125,6 +125,7 @@ def decontaminate(
     out: str | os.PathLike[str] | None = None,
     *,
     recipe: Recipe | str | os.PathLike[str] | None = None,
+    overrides: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None = None,
     deduplicate: bool = False,
     against_options: SourceOptions | None = None,
     engine: Engine | str | None = None,
@@ -146,6 +147,8 @@ def decontaminate(
         Folder for the output, as that of `dedupkit.clean`; without, nothing is written, only found.
     recipe : Recipe or path of a TOML file, optional
         How images are compared; left out, that of an index among the reference sets, or the default.
+    overrides : path, or list of mappings, optional
+        Marks that a person made, which win over what stands in the sets; as of `dedupkit.clean`.
     deduplicate : bool
         Also remove the training set's own duplicates, among what is left.
     against_options : SourceOptions, optional
@@ -179,7 +182,7 @@ def decontaminate(
     [{'train_key': 'seen', 'set': 'examples', 'tier': 'exact'}]
     """
     sources = named(against)
-    chosen = recipe_for(sources, recipe)
+    chosen, marks = with_marks(recipe_for(sources, recipe), overrides)
     if chosen.canaries.asked_for:
         raise UsageError("canaries are planted by clean; leave [canaries] out, and clean what comes out")
     observe = progress or silent
@@ -197,6 +200,7 @@ def decontaminate(
         journey = _Decontamination(
             opened, chosen, work, workforce, observe, taken_down=listed if listed.num_rows else None,
             emits=folder is not None, references=references, deduplicates=deduplicate,
+            overrides=marks,
         )  # fmt: skip
         check_reach(workforce, work, journey.source, journey.shards)
         samples = sum(report["rows"] for report in journey.fingerprint())

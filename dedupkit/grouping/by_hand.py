@@ -122,16 +122,13 @@ class Orders:
         unusable = pc.is_in(faults, value_set=pa.array([str(each) for each in UNUSABLE]))
         able = ~(unusable.to_numpy() | np.isin(positions, by_hand.refused))
         goes = by_hand.among("drop", positions)
-        of_group = np.isin(positions, undone.positions)
-        own = _looked_up(by_hand.placed["position"].to_numpy(), positions)
-        number = _looked_up(undone.positions, positions)
-        group_notes = pa.array(undone.notes, pa.string()).take(
-            pa.array(np.append(undone.note, 0)[number], mask=~of_group)
-        )
-        said = by_hand.placed["note"].combine_chunks().take(own)
+        own, marked = _looked_up(by_hand.placed["position"].to_numpy(), positions)
+        member, of_group = _looked_up(undone.positions, positions)
+        number = pa.array(np.append(undone.note, 0)[member], mask=~of_group)
+        group_notes = pa.array(undone.notes, pa.string()).take(number)
+        said = by_hand.placed["note"].combine_chunks().take(pa.array(own, mask=~marked))
         notes = pc.if_else(pa.array(of_group & ~goes), pc.coalesce(said, group_notes), said)
         return cls((by_hand.among("keep", positions) | of_group) & able & ~goes, goes, notes)
-
 
     def reasons(self, reasons: pa.Array) -> pa.Array:
         """Reasons with those of a person in their place."""
@@ -149,8 +146,8 @@ class Orders:
 def counted(by_hand: ByHand, decisions: pa.Table) -> dict[str, int]:
     """What became of the marks in one shard, of which these are the decisions; receipts keep it.
 
-    ``kept`` and ``dropped`` are samples, ``refused`` marks of samples that could not stay, ``alone`` marks of groups
-    where there is none.
+    ``placed`` are marks, ``kept`` and ``dropped`` samples, ``refused`` marks of samples that could not stay, ``alone``
+    marks of groups where there is none.
     """
     positions = decisions["position"].to_numpy()
     reasons = decisions["reason"]
@@ -158,6 +155,7 @@ def counted(by_hand: ByHand, decisions: pa.Table) -> dict[str, int]:
     dropped = pc.equal(reasons, Reason.DROPPED_BY_HAND.value).to_numpy()
     keeps = by_hand.among("keep", positions)
     return {
+        "placed": int(np.isin(by_hand.placed["position"].to_numpy(), positions).sum()),
         "kept": int(kept.sum()),
         "dropped": int(dropped.sum()),
         "refused": int((keeps & ~kept).sum()),
@@ -172,8 +170,7 @@ def rows_of(table: pa.Table, shard: int) -> pa.Table:
     return table.slice(low, high - low)
 
 
-def _looked_up(known: NDArray[np.uint64], positions: NDArray[np.uint64]) -> pa.Array:
-    """Place of each position among those known, null where it is not; as an array that `take` understands."""
+def _looked_up(known: NDArray[np.uint64], positions: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Place of each position among those known, and whether it is one of them."""
     place = np.searchsorted(known, positions)
-    there = np.append(known, np.uint64(2**64 - 1))[place] == positions
-    return pa.array(place, mask=~there)
+    return place, np.append(known, np.uint64(2**64 - 1))[place] == positions

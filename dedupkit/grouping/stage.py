@@ -152,7 +152,9 @@ def _decisions(
     details = table["fault_detail"].combine_chunks()
     kept_keys = kept.take(verdicts["kept"]).take(judged)
     if orders is not None:
-        through = pc.binary_join_element_wise("as a copy of ", kept.take(verdicts["through"]), _THROUGH, "").take(judged)
+        through = pc.binary_join_element_wise("as a copy of ", kept.take(verdicts["through"]), _THROUGH, "").take(
+            judged
+        )
         details = orders.details(table["fault"].combine_chunks(), pc.coalesce(details, through))
         reasons = orders.reasons(reasons)
         gone, nothing = pa.array(orders.goes), pa.scalar(None)

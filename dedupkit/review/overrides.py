@@ -113,8 +113,8 @@ class Overrides:
         found = cls.of(choice.file)
         if choice.sha256 not in (None, found.sha256):
             raise UsageError(
-                f"overrides {found.file} is not the file that the recipe names: its sha256 is {found.sha256[:12]}…, the "
-                f"recipe says {str(choice.sha256)[:12]}…; give the right one with --overrides, or take sha256 out"
+                f"overrides {found.file} is not the file that the recipe names: its sha256 is {found.sha256[:12]}…, "
+                f"the recipe says {str(choice.sha256)[:12]}…; give the right one with --overrides, or take sha256 out"
             )
         return found
 
@@ -147,8 +147,8 @@ def _rows(whole: Any, name: str) -> list[_Row]:
     version = whole["dedupkit_overrides"]
     if type(version) is not int or version != VERSION:
         raise UsageError(
-            f"overrides {name} is of version {str(version)[:40]!r}, this dedupkit reads {VERSION}; save it anew from the "
-            "report page, or update dedupkit"
+            f"overrides {name} is of version {str(version)[:40]!r}, this dedupkit reads {VERSION}; save it anew "
+            "from the report page, or update dedupkit"
         )
     if unknown := sorted(map(str, whole.keys() - {"dedupkit_overrides", "overrides"})):
         raise UsageError(f"overrides {name} holds {unknown[0][:80]!r}, which nobody reads; it must be {_SHAPE}")
