@@ -64,7 +64,7 @@ class Decontaminated:
 
 
 @dataclass(frozen=True)
-class _Decontamination(Journey):
+class Decontamination(Journey):
     """A journey on which samples that stand in reference sets are blocked, and others need not be compared."""
 
     references: Sequence[Reference] = ()
@@ -197,7 +197,7 @@ def decontaminate(
             sources, chosen, against_options or SourceOptions(), work.below("references"), workforce, observe
         )
         listed = FINGERPRINTS.empty_table() if folder is None else read_list(folder)
-        journey = _Decontamination(
+        journey = Decontamination(
             opened, chosen, work, workforce, observe, taken_down=listed if listed.num_rows else None,
             emits=folder is not None, references=references, deduplicates=deduplicate,
             overrides=marks,
