@@ -181,7 +181,8 @@ def _thumbnails_left(work: Folder, plan: pa.Table) -> dict[int, bytes]:
 
 def _scrub(work: Folder, plan: pa.Table) -> None:
     """Take captions and pixels of what goes out of the work folder."""
-    for name in ("spool", "views", "example_views", "scratch", SETTLED_STAGE, CLEANED_STAGE, "decisions"):
+    of_marks = ("overrides", "spared")
+    for name in ("spool", "views", "example_views", "scratch", SETTLED_STAGE, CLEANED_STAGE, "decisions", *of_marks):
         work.remove(name)  # small, and made anew from fingerprints by the next `clean`
         work.below("receipts").remove(name)
     stage = _stage(work, "fingerprints")

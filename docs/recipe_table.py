@@ -90,6 +90,8 @@ SOURCES = {
     "canaries.manifest": "beside the output, never in it",
     "canaries.exempt": "our own: an audit needs them as they were planted",
     "canaries.max_detection_auc": "our own: 0.5 is a coin",
+    "overrides.file": "nothing is said by hand",
+    "overrides.sha256": "any file will do",
     "blocklist.urls": "nothing is blocked",
     "blocklist.domains": "nothing is blocked",
     "blocklist.keys": "nothing is blocked",
