@@ -79,13 +79,13 @@ def with_successors(
     covering, center, through = (each.copy() for each in (stars.covering, stars.center, stars.through))
     for star, heir in heirs.items():
         for each in members[star]:
-            pairs, others = _pairs(graph, each)
-            near = kept[others]
+            pairs, paired = _pairs(graph, each)
+            near = kept[paired]
             if each == heir:
                 covering[each], center[each] = -1, each
             elif near.any():
-                nearest = np.lexsort((rank[others[near]], distance[pairs[near]]))[0]
-                covering[each], center[each] = pairs[near][nearest], others[near][nearest]
+                nearest = np.lexsort((rank[paired[near]], distance[pairs[near]]))[0]
+                covering[each], center[each] = pairs[near][nearest], paired[near][nearest]
             elif heir is not None:
                 center[each], through[each] = heir, star
     return Stars(covering, center, through)

@@ -166,7 +166,8 @@ class _Withheld:
         wanted = set(self.rows)
         for row, sample in enumerate(self.source.read(shard)):
             if row in wanted:
-                yield replace(sample, image=sample.withheld, fault=None if sample.withheld else sample.fault)
+                fault = None if sample.withheld else sample.fault
+                yield replace(sample, image=sample.withheld, fault=fault, caption=None)  # that stands elsewhere
             if row >= self.rows[-1]:
                 break
 
