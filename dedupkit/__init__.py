@@ -14,6 +14,8 @@ from dedupkit._version import __version__
 if TYPE_CHECKING:
     from dedupkit.calibration.result import Calibration
     from dedupkit.calibration.run import calibrate
+    from dedupkit.checking.result import Check
+    from dedupkit.checking.run import check
     from dedupkit.cleaning import Result, clean
     from dedupkit.decontamination.run import Decontaminated, decontaminate
     from dedupkit.errors import DedupkitError, RunError, UsageError
@@ -35,6 +37,7 @@ _PUBLIC = {
     "Added": "dedupkit.index.adding",
     "Calibration": "dedupkit.calibration.result",
     "Decontaminated": "dedupkit.decontamination.run",
+    "Check": "dedupkit.checking.result",
     "DedupkitError": "dedupkit.errors",
     "Found": "dedupkit.found",
     "Index": "dedupkit.index.kept",
@@ -51,6 +54,7 @@ _PUBLIC = {
     "Twin": "dedupkit.index.asking",
     "UsageError": "dedupkit.errors",
     "calibrate": "dedupkit.calibration.run",
+    "check": "dedupkit.checking.run",
     "clean": "dedupkit.cleaning",
     "decontaminate": "dedupkit.decontamination.run",
     "find_duplicates": "dedupkit.found",
@@ -62,6 +66,7 @@ __all__ = [
     "Action",
     "Added",
     "Calibration",
+    "Check",
     "Decontaminated",
     "DedupkitError",
     "Found",
@@ -80,6 +85,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "calibrate",
+    "check",
     "clean",
     "decontaminate",
     "find_duplicates",

@@ -13,6 +13,8 @@ from dedupkit.sample import FINGERPRINTS, Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_BLOCKED = pa.array([Reason.BLOCKED.value, Reason.CONTAMINATED.value])
+
 
 def with_blocked(table: pa.Table, blocked: Sequence[pa.Table]) -> pa.Table:
     """Fingerprints of a shard in which what was blocked has it as its fault, whatever other fault it had not yet."""
@@ -43,7 +45,9 @@ def with_evidence(decisions: pa.Table, blocked: Sequence[pa.Table]) -> pa.Table:
         if each.num_rows:
             mask = np.zeros(decisions.num_rows, dtype=bool)
             mask[each["row"].to_numpy()] = True
-            place = pa.array(np.cumsum(mask) - 1, mask=~mask)
+            place = np.cumsum(mask) - 1
+            mask &= pc.is_in(decisions["reason"], value_set=_BLOCKED).to_numpy()  # a person may have said otherwise
+            place = pa.array(place, mask=~mask)
             for name in ("tier", "evidence"):
                 column = decisions[name].combine_chunks()
                 given = each[name].combine_chunks().take(place)

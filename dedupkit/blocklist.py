@@ -191,8 +191,9 @@ class BlockingSource:
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream the samples of one shard."""
         for sample in self.source.read(shard):
-            fault = sample.fault or self._fault(sample)
-            yield sample if fault is None else replace(sample, image=None, fault=fault)
+            if sample.fault is None and (fault := self._fault(sample)) is not None:
+                sample = replace(sample, image=None, fault=fault, withheld=sample.image)
+            yield sample if sample.fault is None else replace(sample, image=None)
 
     def _fault(self, sample: Sample) -> Fault | None:
         image = sample.image or b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from dedupkit.parts import silent
 from dedupkit.publishing import croissant
 from dedupkit.publishing.stage import write_cards
 from dedupkit.report.stage import report
+from dedupkit.review.overrides import Overrides
+from dedupkit.review.telling import told_of_marks
 from dedupkit.sample import DECISIONS, Action, Reason
 from dedupkit.sinks.stage import discard_other_formats, emit
 from dedupkit.sources import open_source
@@ -111,6 +113,7 @@ def clean(
     out: str | os.PathLike[str],
     *,
     recipe: Recipe | str | os.PathLike[str] | None = None,
+    overrides: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None = None,
     engine: Engine | str | None = None,
     workers: int | None = None,
     memory: int | str | None = None,
@@ -128,6 +131,9 @@ def clean(
         run was killed in is gone on with: parts that are there and right are not made again.
     recipe : Recipe or path of a TOML file, optional
         Every choice; the default recipe if left out.
+    overrides : path, or list of mappings, optional
+        Marks that a person made in the report of an earlier run, which win over every stage: the file that the page
+        saves, or its rows.  See docs/review.md.
     engine : Engine, "local" or "ray", optional
         Where tasks run; this machine if left out.  See docs/ray.md.
     workers : int, optional
@@ -146,7 +152,7 @@ def clean(
     Raises
     ------
     UsageError
-        Of a source, recipe or output folder that cannot be.
+        Of a source, recipe, overrides or output folder that cannot be.
     RunError
         The source changed under way, a process died for another reason than a sample, or a disk or store failed for
         good.
@@ -165,7 +171,7 @@ def clean(
     ...     clean(example_images(), f"{folder}/clean").summary["samples"]
     {'in': 64, 'kept': 64, 'dropped': 0, 'quarantined': 0}
     """
-    chosen = resolve_recipe(recipe)
+    chosen, marks = with_marks(resolve_recipe(recipe), overrides)
     croissant.check(chosen)
     folder = check(out, source)
     if chosen.canaries.asked_for:
@@ -189,7 +195,14 @@ def clean(
 
         def make() -> Journey:
             return Journey(
-                opened, chosen, work, workforce, progress or silent, planting=planting, taken_down=taken_down
+                opened,
+                chosen,
+                work,
+                workforce,
+                progress or silent,
+                planting=planting,
+                taken_down=taken_down,
+                overrides=marks,
             )
 
         def go(journey: Journey) -> dict[str, Any]:
@@ -197,6 +210,12 @@ def clean(
             return carry_out(journey, folder, described(source))
 
         return Result(str(out), enduring(make, go))
+
+
+def with_marks(recipe: Recipe, given: Any) -> tuple[Recipe, Overrides | None]:
+    """The marks that a caller gave, or that the recipe names, and the recipe that names them by their digest."""
+    marks = Overrides.chosen(given, recipe.overrides)
+    return recipe.model_copy(update={"overrides": type(recipe.overrides)() if marks is None else marks.choice}), marks
 
 
 def carry_out(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
@@ -207,7 +226,7 @@ def carry_out(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
         raise UsageError(f"{source} holds no samples; name a source with images")
     shards, planting = len(journey.shards), journey.planting
     canaries = None if planting is None else planting.check(journey.tables, shards)
-    decisions = journey.decide(fingerprints, journey.match(fingerprints))
+    decisions = journey.decide(fingerprints, journey.match(fingerprints), canaries)
     if planting is not None and canaries is not None:
         planting.check_decisions(journey.tables, shards, canaries)
     captions = settle_captions(journey, decisions, canaries)
@@ -227,6 +246,9 @@ def carry_out(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
         captions=captions,
         commitment=commitment,
     )
+    if journey.overrides is not None:
+        summary["overrides"] = told_of_marks(journey, journey.overrides, decisions)
+        folder.write_json("report.json", summary)
     write_cards(folder, summary)
     folder.write_bytes("recipe.toml", recipe_toml.encode())
     _warn_of_large_losses(summary)
@@ -254,7 +276,7 @@ def _publish_decisions(journey: Journey, folder: Folder) -> None:
 def _warn_of_large_losses(summary: dict[str, Any]) -> None:
     """Say it where more than half is gone, and which options explain it."""
     samples = summary["samples"]
-    named = summary["reasons"][Reason.BLOCKED] + summary["reasons"][Reason.CONTAMINATED]
+    named = sum(summary["reasons"][each] for each in (Reason.BLOCKED, Reason.CONTAMINATED, Reason.DROPPED_BY_HAND))
     if (samples["dropped"] - named) * 2 > samples["in"]:
         _log.warning(
             "more than half of the samples were dropped as duplicates (%d of %d); [matching] max_hamming_bits and "

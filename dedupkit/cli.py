@@ -14,6 +14,7 @@ import typer
 from dedupkit._version import __version__
 from dedupkit.audit.commands import audit
 from dedupkit.canaries.commands import app as canaries_commands
+from dedupkit.commands.check import check
 from dedupkit.commands.cleaning import clean, remove
 from dedupkit.commands.looking import calibrate, find
 from dedupkit.commands.recipe import recipe_app
@@ -41,6 +42,7 @@ app.add_typer(index_commands)
 app.command()(clean)
 app.command()(remove)
 app.command()(find)
+app.command()(check)
 app.command()(calibrate)
 app.command()(audit)
 app.command()(plan)
@@ -60,7 +62,7 @@ def demo(
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 the run failed, 2 wrong usage or recipe."""
+    """Entry point: exit code 0 done, 1 the run failed or a check did, 2 wrong usage or recipe."""
     code = supervise() if can_supervise() else None
     if code is not None:
         sys.exit(code)

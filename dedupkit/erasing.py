@@ -145,7 +145,8 @@ def _write_report(
         placeholders=_placeholders_left(told["suspected_placeholders"], set(plan["key"].to_pylist())),
     )
     out.write_bytes("report.html", built.to_html().encode())
-    out.write_json("report.json", built.to_json())
+    of_marks = {"overrides": told["overrides"]} if "overrides" in told else {}
+    out.write_json("report.json", built.to_json() | of_marks)
     write_cards(out, built.to_json())
 
 
@@ -183,7 +184,8 @@ def _thumbnails_left(work: Folder, plan: pa.Table) -> dict[int, bytes]:
 
 def _scrub(work: Folder, plan: pa.Table) -> None:
     """Take captions and pixels of what goes out of the work folder."""
-    for name in ("spool", "views", "example_views", "scratch", SETTLED_STAGE, CLEANED_STAGE, "decisions"):
+    of_marks = ("overrides", "spared")
+    for name in ("spool", "views", "example_views", "scratch", SETTLED_STAGE, CLEANED_STAGE, "decisions", *of_marks):
         work.remove(name)  # small, and made anew from fingerprints by the next `clean`
         work.below("receipts").remove(name)
     stage = _stage(work, "fingerprints")

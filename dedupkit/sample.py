@@ -32,6 +32,7 @@ class Reason(StrEnum):
     UNIQUE = "unique"
     REPRESENTATIVE = "representative"
     SPARE_COPY = "spare_copy"
+    KEPT_BY_HAND = "kept_by_hand"
     # drop
     EXACT_DUPLICATE = "exact_duplicate"
     PERCEPTUAL_DUPLICATE = "perceptual_duplicate"
@@ -40,6 +41,7 @@ class Reason(StrEnum):
     LOOK_ALIKE = "look_alike"
     BLOCKED = "blocked"
     CONTAMINATED = "contaminated"
+    DROPPED_BY_HAND = "dropped_by_hand"
     # quarantine: the sample
     MISSING_IMAGE = "missing_image"
     EMPTY_IMAGE = "empty_image"
@@ -81,7 +83,7 @@ class Reason(StrEnum):
         return Action.DROP if self in _DROP_REASONS else Action.QUARANTINE
 
 
-_KEEP_REASONS = frozenset({Reason.UNIQUE, Reason.REPRESENTATIVE, Reason.SPARE_COPY})
+_KEEP_REASONS = frozenset({Reason.UNIQUE, Reason.REPRESENTATIVE, Reason.SPARE_COPY, Reason.KEPT_BY_HAND})
 _DROP_REASONS = frozenset(
     {
         Reason.EXACT_DUPLICATE,
@@ -91,6 +93,7 @@ _DROP_REASONS = frozenset(
         Reason.LOOK_ALIKE,
         Reason.BLOCKED,
         Reason.CONTAMINATED,
+        Reason.DROPPED_BY_HAND,
     }
 )
 
@@ -155,6 +158,8 @@ class Sample:
         What the source already found wrong, such as an unreadable file.
     notes : tuple of Note
         What the source found odd but harmless.
+    withheld : bytes or None
+        The image of a sample that is blocked, for the case that a person says it stays.
     """
 
     key: str
@@ -163,6 +168,7 @@ class Sample:
     fields: Mapping[str, Any] = field(default_factory=dict)
     fault: Fault | None = None
     notes: tuple[Note, ...] = ()
+    withheld: bytes | None = field(default=None, repr=False)
 
 
 def position(shard: int, row: int) -> int:
@@ -261,12 +267,12 @@ DECISIONS = pa.schema(
         "reason": pa.string(),
         "group": pa.uint64(),  # null outside a duplicate group
         "group_size": pa.uint32(),  # 1 outside a group
-        "kept_key": pa.string(),  # the kept sample that a dropped one was matched with
+        "kept_key": pa.string(),  # the kept sample that a dropped one was matched with; null where a person dropped it
         "copy": pa.uint32(),  # of a kept sample: 0 for a representative, 1 and more for further copies that stay
         "copies_kept": pa.uint32(),  # of a kept sample: how many of the picture stay, itself included
         "tier": pa.string(),
         "evidence": EVIDENCE,
-        "detail": pa.string(),  # what a quarantined sample's decoder or source said
+        "detail": pa.string(),  # what a quarantined sample's decoder or source said; of a mark made by hand, its note
         "notes": pa.list_(pa.string()),
     }
 )

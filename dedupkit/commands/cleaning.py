@@ -16,6 +16,7 @@ from dedupkit.commands.options import (
     KeyColumn,
     Memory,
     MinCosine,
+    Overrides,
     Preset,
     Radius,
     RayAddress,
@@ -37,6 +38,7 @@ def clean(
     ],
     recipe: RecipeFile = None,
     preset: Preset = None,
+    overrides: Overrides = None,
     engine: Engine = "local",
     workers: Workers = None,
     memory: Memory = None,
@@ -98,7 +100,9 @@ def clean(
                 "output": {"formats": tuple(format) if format else None},
             },
         )
-        result = run(source, out, recipe=chosen, engine=workforce, overwrite=overwrite, progress=progress)
+        result = run(
+            source, out, recipe=chosen, overrides=overrides, engine=workforce, overwrite=overwrite, progress=progress
+        )
     if as_json:
         print_json(result.summary)
     else:

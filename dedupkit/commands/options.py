@@ -19,6 +19,10 @@ RecipeFile = Annotated[
         "--recipe", metavar="FILE|NAME", help="TOML file with choices of the run, or a recipe of the package."
     ),
 ]
+Overrides = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Marks made by hand in the report of an earlier run; they win over every stage."),
+]
 Preset = Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")]
 Engine = Annotated[str, typer.Option(help="Where tasks run: local, or ray for a cluster.")]
 Workers = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dedupkit.commands.options import LocalWorkers, Preset, RecipeFile
+from dedupkit.commands.options import LocalWorkers, Overrides, Preset, RecipeFile
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def decontaminate(
     ] = None,
     recipe: RecipeFile = None,
     preset: Preset = None,
+    overrides: Overrides = None,
     deduplicate: Annotated[
         bool, typer.Option("--deduplicate", help="Also remove the training set's own duplicates.")
     ] = False,
@@ -62,6 +63,7 @@ def decontaminate(
             against,
             out,
             recipe=recipe_of(recipe, choices) if chosen_by_hand else None,
+            overrides=overrides,
             deduplicate=deduplicate,
             against_options=SourceOptions(image_column=against_image_column, key_column=against_key_column),
             workers=workers,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from dedupkit.cleaning import Result, carry_out, described
+from dedupkit.cleaning import Result, carry_out, described, with_marks
 from dedupkit.decontamination.finding import MATCH, STAGE, find_contaminated
 from dedupkit.decontamination.references import fingerprinted, named, recipe_for
 from dedupkit.engines.opening import check_reach, open_engine
@@ -31,7 +31,7 @@ from dedupkit.takedown import read_list
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dedupkit.decontamination.references import Reference
     from dedupkit.engines import Engine
@@ -66,7 +66,7 @@ class Decontaminated:
 
 
 @dataclass(frozen=True)
-class _Decontamination(Journey):
+class Decontamination(Journey):
     """A journey on which samples that stand in reference sets are blocked, and others need not be compared."""
 
     references: Sequence[Reference] = ()
@@ -127,6 +127,7 @@ def decontaminate(
     out: str | os.PathLike[str] | None = None,
     *,
     recipe: Recipe | str | os.PathLike[str] | None = None,
+    overrides: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None = None,
     deduplicate: bool = False,
     against_options: SourceOptions | None = None,
     engine: Engine | str | None = None,
@@ -148,6 +149,8 @@ def decontaminate(
         Folder for the output, as that of `dedupkit.clean`; without, nothing is written, only found.
     recipe : Recipe or path of a TOML file, optional
         How images are compared; left out, that of an index among the reference sets, or the default.
+    overrides : path, or list of mappings, optional
+        Marks that a person made, which win over what stands in the sets; as of `dedupkit.clean`.
     deduplicate : bool
         Also remove the training set's own duplicates, among what is left.
     against_options : SourceOptions, optional
@@ -181,7 +184,7 @@ def decontaminate(
     [{'train_key': 'seen', 'set': 'examples', 'tier': 'exact'}]
     """
     sources = named(against)
-    chosen = recipe_for(sources, recipe)
+    chosen, marks = with_marks(recipe_for(sources, recipe), overrides)
     croissant.check(chosen)
     if chosen.canaries.asked_for:
         raise UsageError("canaries are planted by clean; leave [canaries] out, and clean what comes out")
@@ -198,13 +201,14 @@ def decontaminate(
         )
         listed = FINGERPRINTS.empty_table() if folder is None else read_list(folder)
 
-        def make() -> _Decontamination:
-            return _Decontamination(
+        def make() -> Decontamination:
+            return Decontamination(
                 opened, chosen, work, workforce, observe, taken_down=listed if listed.num_rows else None,
                 emits=folder is not None, references=references, deduplicates=deduplicate,
+                overrides=marks,
             )  # fmt: skip
 
-        def go(journey: _Decontamination) -> Decontaminated:
+        def go(journey: Decontamination) -> Decontaminated:
             check_reach(workforce, work, journey.source, journey.shards)
             samples = sum(report["rows"] for report in journey.fingerprint())
             matches = journey.matches()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from dedupkit.grouping.by_hand import Undone
 from dedupkit.grouping.groups import components_of
-from dedupkit.grouping.verdicts import judge
+from dedupkit.grouping.verdicts import Marks, judge
 from dedupkit.sample import PAIRS
 from dedupkit.scratch import Distinct, blocks, release
 from dedupkit.scratch_tables import ScratchTable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dedupkit.grouping.by_hand import ByHand
     from dedupkit.scratch import Scratch
 
 Pairs = Callable[[], Iterable[pa.Table]]
@@ -88,8 +90,9 @@ def verdicts_of(
     max_copies: int | None,
     scratch: Scratch,
     memory: int | None = None,
-) -> list[ScratchTable]:
-    """What becomes of every sample that has a pair.
+    by_hand: ByHand | None = None,
+) -> tuple[list[ScratchTable], Undone]:
+    """What becomes of every sample that has a pair, and which groups a person undid: of these there is no verdict.
 
     Parameters
     ----------
@@ -104,15 +107,21 @@ def verdicts_of(
     memory : int, optional
         Bytes that a bundle may take, besides 20 a sample that has a pair.  A group is never cut: the largest one sets
         the least, 600 bytes for each member and pair of it.
+    by_hand : ByHand, optional
+        What a person said.
     """
     grouped = Grouped.of(pairs, scratch)
+    undone = Undone.of(by_hand, grouped.positions, grouped.label)
+    no_group = np.zeros(len(grouped.positions), dtype=bool)
+    no_group[np.searchsorted(grouped.positions, undone.positions)] = True
     found = []
     for low, high in grouped.bundles(pairs, memory):
-        chosen = grouped.positions[(grouped.label >= low) & (grouped.label < high)]
+        chosen = grouped.positions[(grouped.label >= low) & (grouped.label < high) & ~no_group]
         parts = [PAIRS.empty_table()]
         for table in pairs():
             label = grouped.labels_of(table["a"])
-            parts.append(table.filter(pa.array((label >= low) & (label < high))))
-        verdicts = judge(pa.concat_tables(parts), chosen, rank(chosen), max_copies)
+            parts.append(table.filter(pa.array((label >= low) & (label < high) & ~no_group[label])))
+        marks = None if by_hand is None else Marks(by_hand.among("keep", chosen), by_hand.among("drop", chosen))
+        verdicts = judge(pa.concat_tables(parts), chosen, rank(chosen), max_copies, marks)
         found.append(ScratchTable.of(verdicts.table(), scratch))
-    return found
+    return found, undone

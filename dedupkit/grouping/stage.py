@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from dedupkit.grouping import keep
 from dedupkit.grouping.bundles import verdicts_of
+from dedupkit.grouping.by_hand import Orders
 from dedupkit.grouping.keys import UniqueKeys
 from dedupkit.grouping.verdicts import VERDICTS
 from dedupkit.sample import DECISIONS, FINGERPRINTS, ROW_BITS, Note, Reason
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dedupkit.grouping.bundles import Pairs
+    from dedupkit.grouping.by_hand import ByHand
     from dedupkit.recipe import Keep
     from dedupkit.scratch_tables import ScratchTable
 
 STAGE = "decisions/2"
+_THROUGH = ", which was dropped by hand"
 _ACTION = {reason.value: reason.action.value for reason in Reason}
 
 
@@ -39,6 +42,7 @@ def decide(
     *,
     scratch: Path | None = None,
     memory: int | None = None,
+    by_hand: ByHand | None = None,
 ) -> Iterator[pa.Table]:
     """Decide about every sample.
 
@@ -57,6 +61,8 @@ def decide(
         out.
     memory : int, optional
         Bytes that may be taken, besides 20 a sample that has a pair and the key of every one that stands for others.
+    by_hand : ByHand, optional
+        What a person said, which wins over all else.
 
     Yields
     ------
@@ -71,12 +77,15 @@ def decide(
 
     with scratch_files(scratch) as files:
         names = UniqueKeys.of(read, shards, memory)
-        verdicts = verdicts_of(given, rank, most, files, memory)
+        verdicts, undone = verdicts_of(given, rank, most, files, memory, by_hand)
         kept = _KeptKeys.of(read, shards, verdicts, names)
         for number in range(shards):
             table = read(number, ("position", "key", "shard", "fault", "fault_detail", "notes"))
             bounds = number << ROW_BITS, (number + 1) << ROW_BITS
-            yield _decisions(table, names, number, rows_between(verdicts, *bounds, VERDICTS), kept)
+            orders = None
+            if by_hand is not None:
+                orders = Orders.of(by_hand, undone, table["position"].to_numpy(), table["fault"])
+            yield _decisions(table, names, number, rows_between(verdicts, *bounds, VERDICTS), kept, orders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,8 @@ class _KeptKeys:
         verdicts: Sequence[ScratchTable],
         names: UniqueKeys,
     ) -> _KeptKeys:
-        standing = [np.unique(each.to_numpy()) for one in verdicts for each in one.column("kept")]
+        ends = (each for one in verdicts for name in ("kept", "through") for each in one.column(name))
+        standing = [np.unique(each.drop_null().to_numpy()).astype(np.uint64) for each in ends]
         positions = np.unique(np.concatenate([np.empty(0, np.uint64), *standing]))
         keys = [pa.array([], pa.string())]
         for number in range(shards):
@@ -105,9 +115,10 @@ class _KeptKeys:
         return cls(positions, pa.chunked_array(keys, pa.string()))
 
     def take(self, positions: pa.ChunkedArray) -> pa.Array:
-        """The keys of some of them."""
-        place = np.searchsorted(self.positions, positions.to_numpy())
-        return self.keys.take(pa.array(place)).combine_chunks()
+        """The keys of some of them; null for none."""
+        place = np.searchsorted(self.positions, positions.fill_null(0).to_numpy())
+        there = positions.is_valid().to_numpy()
+        return self.keys.take(pa.array(place, mask=~there)).combine_chunks()
 
 
 def columns_of(
@@ -128,16 +139,28 @@ def columns_of(
     return pa.concat_tables(tables) if tables else FINGERPRINTS.empty_table().select(columns)
 
 
-def _decisions(table: pa.Table, names: UniqueKeys, number: int, verdicts: pa.Table, kept: _KeptKeys) -> pa.Table:
-    """Decisions of one shard: unique or quarantined, but for the samples there is a verdict about."""
+def _decisions(
+    table: pa.Table, names: UniqueKeys, number: int, verdicts: pa.Table, kept: _KeptKeys, orders: Orders | None
+) -> pa.Table:
+    """Decisions of one shard: unique or quarantined, but for the samples there is a verdict or an order about."""
     positions, judged_positions = table["position"].to_numpy(), verdicts["position"].to_numpy()
     verdict = np.searchsorted(judged_positions, positions)
     found = np.append(judged_positions, np.uint64(2**64 - 1))[verdict] == positions
     judged = pa.array(verdict, mask=~found)
     said = {name: verdicts[name].combine_chunks().take(judged) for name in verdicts.column_names}
     reasons = pc.coalesce(said["reason"], table["fault"].combine_chunks(), pa.scalar(Reason.UNIQUE.value))
-    actions = pa.array([_ACTION[reason] for reason in reasons.to_pylist()], pa.string())
+    details = table["fault_detail"].combine_chunks()
     kept_keys = kept.take(verdicts["kept"]).take(judged)
+    if orders is not None:
+        through = pc.binary_join_element_wise("as a copy of ", kept.take(verdicts["through"]), _THROUGH, "").take(
+            judged
+        )
+        details = orders.details(table["fault"].combine_chunks(), pc.coalesce(details, through))
+        reasons = orders.reasons(reasons)
+        gone, nothing = pa.array(orders.goes), pa.scalar(None)
+        said |= {name: pc.if_else(gone, nothing, said[name]) for name in ("tier", "evidence")}
+        kept_keys = pc.if_else(gone, nothing, kept_keys)
+    actions = pa.array([_ACTION[reason] for reason in reasons.to_pylist()], pa.string())
     columns: dict[str, Any] = {
         "position": table["position"],
         "key": names.replaced(number, table["key"]),
@@ -151,7 +174,7 @@ def _decisions(table: pa.Table, names: UniqueKeys, number: int, verdicts: pa.Tab
         "copies_kept": _of_kept(actions, said["copies_kept"], 1),
         "tier": said["tier"],
         "evidence": said["evidence"],
-        "detail": table["fault_detail"],
+        "detail": details,
         "notes": _with_note(table["notes"], names.renamed_rows(number)),
     }
     return pa.table([columns[field.name] for field in DECISIONS], schema=DECISIONS)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.grouping.groups import Graph, components, stars
+from dedupkit.grouping.succession import Stars, with_successors
 from dedupkit.matching.turns import INVERSE, ORIENTATIONS
 from dedupkit.sample import EVIDENCE, Reason, Tier
 
@@ -32,6 +33,7 @@ VERDICTS = pa.schema(
         "group": pa.uint64(),
         "group_size": pa.uint32(),
         "kept": pa.uint64(),
+        "through": pa.uint64(),
         "reason": pa.string(),
         "copy": pa.uint32(),
         "copies_kept": pa.uint32(),
@@ -56,6 +58,9 @@ class Verdicts:
         Samples in the group.
     kept : ndarray of uint64, shape (n,)
         Position of the representative that stands for the sample: its own, for a representative.
+    through : pyarrow.UInt64Array
+        Position of the sample that both this one and `kept` are copies of, where that was dropped by hand and the two
+        share no pair of their own; else null.
     reason : ndarray of str, shape (n,)
         A `Reason` for keeping or dropping.
     copy : ndarray of uint32, shape (n,)
@@ -73,6 +78,7 @@ class Verdicts:
     group: NDArray[np.uint64]
     group_size: NDArray[np.uint32]
     kept: NDArray[np.uint64]
+    through: pa.UInt64Array
     reason: NDArray[np.str_]
     copy: NDArray[np.uint32]
     copies_kept: NDArray[np.uint32]
@@ -82,7 +88,10 @@ class Verdicts:
     def table(self) -> pa.Table:
         """One row a sample, in the schema `VERDICTS`."""
         reason = pa.array(self.reason.astype(object), pa.string())
-        columns = (self.positions, self.group, self.group_size, self.kept, reason, self.copy, self.copies_kept)
+        columns = (
+            *(self.positions, self.group, self.group_size, self.kept, self.through),
+            *(reason, self.copy, self.copies_kept),
+        )
         arrays = [pa.array(each) for each in columns]
         return pa.Table.from_arrays([*arrays, self.tier, self.evidence], schema=VERDICTS)
 
@@ -92,7 +101,27 @@ def grouped_positions(a: pa.ChunkedArray, b: pa.ChunkedArray) -> NDArray[np.uint
     return np.union1d(a.to_numpy(), b.to_numpy()).astype(np.uint64)
 
 
-def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64], max_copies: int | None) -> Verdicts:
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a person said of the samples that are judged.
+
+    Attributes
+    ----------
+    kept, dropped : ndarray of bool, shape (n,)
+        Which stay, and which go.
+    """
+
+    kept: NDArray[np.bool_]
+    dropped: NDArray[np.bool_]
+
+
+def judge(
+    pairs: pa.Table,
+    positions: NDArray[np.uint64],
+    rank: NDArray[np.int64],
+    max_copies: int | None,
+    marks: Marks | None = None,
+) -> Verdicts:
     """Decide about every sample that has a pair.
 
     Parameters
@@ -105,38 +134,73 @@ def judge(pairs: pa.Table, positions: NDArray[np.uint64], rank: NDArray[np.int64
         What the keep policy makes of them; lower is rather kept.
     max_copies : int or None
         How many samples of a star stay: its representative and the best of those it stands for; None: all of them.
+    marks : Marks, optional
+        What is kept by hand stays besides those; what is dropped stands for nothing, and in the place of a
+        representative comes a sample of the same bytes, else who `with_successors` names.
 
     Returns
     -------
     Verdicts
-        No two representatives share a pair; every other sample shares one with its representative, or stands for
-        bytes that do.
+        No two representatives share a pair, unless they are kept by hand; every other sample shares one with its
+        representative, or stands for bytes that do, or is a copy of what was dropped by hand as that is.
     """
+    marks = marks or Marks(*np.zeros((2, len(positions)), dtype=bool))
     exact = pc.equal(pairs["tier"], Tier.EXACT.value)
     same, near = pairs.filter(exact), pairs.filter(pc.invert(exact))
     first = np.arange(len(positions))
     first[_rows(positions, same["b"])] = _rows(positions, same["a"])
     pictures, picture = np.unique(first, return_inverse=True)  # samples of the same bytes are one picture
-    best = _best_member(picture, rank, len(pictures))
     a, b = (picture[_rows(positions, near[end])] for end in ("a", "b"))
     graph = Graph.of(len(pictures), a, b)
-    covering = stars(graph, rank[best], _distance(near))
-    pair = covering[picture]
-    star = np.where(pair < 0, picture, np.where(a[pair] == picture, b[pair], a[pair]) if len(a) else picture)
+    first_best = _best_member(picture, rank, len(pictures))
+    found = Stars.of(stars(graph, rank[first_best], _distance(near)), a, b)
+    best, found = _after_drops(found, graph, picture, first_best, rank, _distance(near), marks)
+    pair, star, through = found.covering[picture], found.center[picture], found.through[picture]
     group = components(len(pictures), a, b)[picture]
-    place = _place_in_star(star, rank)
+    order = (rank, best[star] != np.arange(len(positions)), marks.dropped)  # last counts first
+    place = _place_in_star(star, order)
     most = len(positions) if max_copies is None else max_copies
+    stays = ~marks.dropped & ((place < most) | marks.kept)
+    place = _place_in_star(star, (*order, ~stays))
     return Verdicts(
         positions=positions,
         group=positions[pictures[group]],
         group_size=np.bincount(group, minlength=len(pictures))[group].astype(np.uint32),
         kept=positions[best[star]],
-        reason=np.array(_REASONS)[_reasons(place, _tier_numbers(near, pair), most)],
+        through=pa.array(positions[first_best[through]], mask=through < 0),
+        reason=np.array(_REASONS)[_reasons(place, _tier_numbers(near, pair), stays)],
         copy=place.astype(np.uint32),
-        copies_kept=np.minimum(np.bincount(star, minlength=len(pictures))[star], most).astype(np.uint32),
+        copies_kept=np.bincount(star[stays], minlength=len(pictures))[star].astype(np.uint32),
         tier=_tiers(_tier_numbers(near, pair), best[star] == np.arange(len(positions))),
         evidence=_evidence(near, pair, a[pair] == picture if len(a) else pair >= 0),
     )
+
+
+def _after_drops(
+    found: Stars,
+    graph: Graph,
+    picture: NDArray[np.int64],
+    best: NDArray[np.int64],
+    rank: NDArray[np.int64],
+    distance: NDArray[np.int64],
+    marks: Marks,
+) -> tuple[NDArray[np.int64], Stars]:
+    """The best sample of each picture, and the stars, when those that were dropped by hand have successors."""
+    lost = marks.dropped[best]
+    if not lost.any():
+        return best, found
+    by_hand = _best_member(picture, rank + len(rank) * (~marks.kept + 2 * marks.dropped), len(best))
+    after = with_successors(
+        found,
+        graph,
+        rank[by_hand],
+        distance,
+        lost=lost,
+        gone=marks.dropped[by_hand],
+        marked=marks.kept[by_hand],
+    )
+    fresh = (after.covering < 0) & (lost | (found.covering >= 0))
+    return np.where(fresh, by_hand, best), after
 
 
 def _rows(positions: NDArray[np.uint64], column: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -164,9 +228,9 @@ def _tier_numbers(near: pa.Table, pair: NDArray[np.int64]) -> NDArray[np.int64]:
     return tiers[pair]
 
 
-def _place_in_star(star: NDArray[np.int64], rank: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0 for a representative, which has the best rank of its star, then 1, 2 ..."""
-    order = np.lexsort((rank, star))
+def _place_in_star(star: NDArray[np.int64], keys: tuple[NDArray[Any], ...]) -> NDArray[np.int64]:
+    """0, 1, 2 ... among those of one star, in the order of some keys, of which the last counts first."""
+    order = np.lexsort((*keys, star))
     place = np.empty(len(order), dtype=np.int64)
     starts = np.flatnonzero(np.concatenate([[True], star[order][1:] != star[order][:-1]])[: len(order)])
     sizes = np.diff(np.append(starts, len(order)))
@@ -174,8 +238,8 @@ def _place_in_star(star: NDArray[np.int64], rank: NDArray[np.int64]) -> NDArray[
     return place
 
 
-def _reasons(place: NDArray[np.int64], tier: NDArray[np.int64], max_copies: int) -> NDArray[np.int64]:
-    return np.where(place == 0, _KEPT, np.where(place < max_copies, _SPARE, _FIRST_DROP + tier))
+def _reasons(place: NDArray[np.int64], tier: NDArray[np.int64], stays: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.where(place == 0, _KEPT, np.where(stays, _SPARE, _FIRST_DROP + tier))
 
 
 def _tiers(tier: NDArray[np.int64], representative: NDArray[np.bool_]) -> pa.StringArray:

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dedupkit.blocking import with_evidence
 from dedupkit.grouping import stage as deciding
+from dedupkit.grouping.by_hand import counted
 from dedupkit.hygiene.captions import CaptionCleaner
 from dedupkit.journey.tables import LOOK_ALIKES_NAME, PAIRS_NAME, Matched
 from dedupkit.matching import stage as matching
@@ -23,6 +24,7 @@ from dedupkit.parts import (
     write_tables,
 )
 from dedupkit.recipe import policy_name
+from dedupkit.review.placing import forget_marks, place_marks, refuse_marks_on
 from dedupkit.sample import PAIRS
 from dedupkit.storage import digest
 
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from dedupkit.engines import Spread
+    from dedupkit.grouping.by_hand import ByHand
     from dedupkit.journey.whole import Journey
     from dedupkit.parts import Maker
     from dedupkit.storage import Stage
@@ -129,9 +134,19 @@ def _write_pairs(
 
 
 def decide_about_all(
-    journey: Journey, fingerprints: Sequence[dict[str, Any]], matched: Matched
+    journey: Journey,
+    fingerprints: Sequence[dict[str, Any]],
+    matched: Matched,
+    canaries: NDArray[np.uint64] | None = None,
 ) -> list[dict[str, Any]]:
-    """Decide about every sample; the report of each part of decisions."""
+    """Decide about every sample; the report of each part of decisions.
+
+    Raises
+    ------
+    UsageError
+        Somebody marked `canaries`, which are positions, to go.
+    """
+    by_hand = _by_hand(journey, fingerprints, canaries)
     stage = journey.tables.stage("decisions")
     keep = journey.recipe.keep
     inputs = {
@@ -141,6 +156,8 @@ def decide_about_all(
         "pairs": matched.stage.report(PAIRS_NAME)["sha256"],
         "keep": digest([policy_name(keep.policy), keep.max_copies]),
     }
+    if journey.overrides is not None and by_hand is not None:
+        inputs["overrides"] = digest([journey.overrides.identity, by_hand.refused.tolist()])
     parts = [Part(name, inputs, None) for name in map(table_name, range(len(journey.shards)))]
     stage.discard_others([part.name for part in parts])
     # Code cannot be compared, so decisions of a policy that is code are made anew each time.
@@ -148,18 +165,34 @@ def decide_about_all(
     if stale:
         names = {part.name for part in stale}
         with journey.scratch() as folder:
-            for done, (part, table) in enumerate(zip(parts, _decided(journey, matched, folder), strict=True), 1):
+            decided = zip(parts, _decided(journey, matched, folder, by_hand), strict=True)
+            for done, (part, table) in enumerate(decided, 1):
                 if part.name in names:
                     table = with_evidence(table, journey.tables.blocked(done - 1))
-                    make_part(stage, _table_writer(table), part)
+                    told = {} if by_hand is None else {"by_hand": counted(by_hand, table)}
+                    make_part(stage, _table_writer(table, told), part)
                 journey.observe(Progress("decisions", done, len(parts), table.num_rows))
     return stage.reports([part.name for part in parts])
 
 
-def _decided(journey: Journey, matched: Matched, folder: Path) -> Iterator[pa.Table]:
+def _by_hand(
+    journey: Journey, fingerprints: Sequence[dict[str, Any]], canaries: NDArray[np.uint64] | None
+) -> ByHand | None:
+    if journey.overrides is None:
+        forget_marks(journey)
+        return None
+    by_hand = place_marks(journey, journey.overrides, fingerprints)
+    if canaries is not None:
+        refuse_marks_on(by_hand, canaries)
+    return by_hand
+
+
+def _decided(journey: Journey, matched: Matched, folder: Path, by_hand: ByHand | None) -> Iterator[pa.Table]:
     read, memory = journey.tables.fingerprints, journey.engine.memory_of_set()
     pairs = partial(read_tables, matched.stage, PAIRS_NAME)
-    return deciding.decide(read, len(journey.shards), pairs, journey.recipe.keep, scratch=folder, memory=memory)
+    return deciding.decide(
+        read, len(journey.shards), pairs, journey.recipe.keep, scratch=folder, memory=memory, by_hand=by_hand
+    )
 
 
 def _checks(journey: Journey) -> str:
@@ -171,8 +204,8 @@ def _checks(journey: Journey) -> str:
     return digest([*found, CaptionCleaner(journey.recipe.captions).identity] if journey.emits else found)
 
 
-def _table_writer(table: pa.Table) -> Maker:
-    return lambda _, handle: write_table(table, handle)
+def _table_writer(table: pa.Table, told: dict[str, Any]) -> Maker:
+    return lambda _, handle: write_table(table, handle) | told
 
 
 def _tables_writer(tables: Iterable[pa.Table], schema: pa.Schema) -> Maker:

@@ -11,6 +11,7 @@ from dedupkit.blocking import with_blocked
 from dedupkit.hygiene import checks
 from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE
 from dedupkit.parts import read_table, table_name
+from dedupkit.review.placing import spared
 from dedupkit.storage import Folder, Stage, digest
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Tables:
         Whether captions are read as `clean_captions` left them.
     blocked_by : tuple of str
         The stages that block samples by what they show.
+    spared : tuple of int
+        The shards in which a person wants samples whose images were blocked unseen.
     """
 
     work: Folder
@@ -63,6 +66,7 @@ class Tables:
     mapped: Folder
     cleaned: bool = False
     blocked_by: tuple[str, ...] = ()
+    spared: tuple[int, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
@@ -75,6 +79,8 @@ class Tables:
         judged = columns is None or bool({"fault", "fault_detail"}.intersection(columns))
         wanted = columns if columns is None or not judged else [*dict.fromkeys((*columns, *checks.COLUMNS))]
         table = read_table(stage, name, wanted)
+        if number in self.spared:
+            table = spared(self, number, table)
         if judged:
             table = checks.checked(with_blocked(table, self.blocked(number)), self.hygiene, self.placeholders)
         if self.cleaned and (judged or "caption" in table.column_names):

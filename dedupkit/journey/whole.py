@@ -26,11 +26,15 @@ from dedupkit.sources.lists import ListSource
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dedupkit.canaries.planting import Planting
     from dedupkit.engines import Engine
     from dedupkit.journey.tables import Matched
     from dedupkit.parts import Observer
     from dedupkit.recipe import Recipe
+    from dedupkit.review.overrides import Overrides
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder, Stage
 
@@ -59,6 +63,8 @@ class Journey:
         Whether samples will be written out: then their other fields are typed, and their captions cleaned.
     taken_down : pyarrow.Table or None
         Fingerprints of what must not come back.
+    overrides : Overrides or None
+        Marks that a person made.
     """
 
     source: Source
@@ -69,6 +75,7 @@ class Journey:
     planting: Planting | None = None
     emits: bool = True
     taken_down: pa.Table | None = None
+    overrides: Overrides | None = None
     shards: Sequence[Shard] = field(init=False)
     tables: Tables = field(init=False)
     blocker: Blocker = field(init=False)
@@ -128,9 +135,20 @@ class Journey:
         """
         return match_pairs(self, fingerprints, for_decisions=for_decisions)
 
-    def decide(self, fingerprints: Sequence[dict[str, Any]], matched: Matched) -> list[dict[str, Any]]:
-        """Decide about every sample; the report of each part of decisions."""
-        return decide_about_all(self, fingerprints, matched)
+    def decide(
+        self,
+        fingerprints: Sequence[dict[str, Any]],
+        matched: Matched,
+        canaries: NDArray[np.uint64] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Decide about every sample; the report of each part of decisions.
+
+        Raises
+        ------
+        UsageError
+            Somebody marked `canaries`, which are positions, to go.
+        """
+        return decide_about_all(self, fingerprints, matched, canaries)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

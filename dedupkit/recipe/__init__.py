@@ -8,6 +8,7 @@ from dedupkit.recipe.card import Card
 from dedupkit.recipe.hygiene import Hygiene
 from dedupkit.recipe.matching import Keep, Matching, policy_name
 from dedupkit.recipe.output import Output
+from dedupkit.recipe.overrides import Overrides
 from dedupkit.recipe.reading import Fingerprints, Limits, SourceOptions
 from dedupkit.recipe.whole import Recipe, complaints
 
@@ -23,6 +24,7 @@ __all__ = [
     "Limits",
     "Matching",
     "Output",
+    "Overrides",
     "Recipe",
     "SourceOptions",
     "complaints",

@@ -20,6 +20,7 @@ from dedupkit.recipe.card import Card
 from dedupkit.recipe.hygiene import Hygiene
 from dedupkit.recipe.matching import Keep, Matching, policy_name
 from dedupkit.recipe.output import Output
+from dedupkit.recipe.overrides import Overrides
 from dedupkit.recipe.part import RecipePart
 from dedupkit.recipe.reading import Fingerprints, Limits, SourceOptions
 
@@ -51,6 +52,7 @@ class Recipe(RecipePart):
     keep: Keep = Keep()
     canaries: Canaries = Canaries()
     blocklist: Blocklist = Blocklist()
+    overrides: Overrides = Overrides()
     augment: Augment = Augment()
     output: Output = Output()
     card: Card = Card()

@@ -238,13 +238,14 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables, hygie
         sample = next(samples, None)
         if action != Action.KEEP:
             continue
-        if sample is None or sample.image is None or hashlib.sha256(sample.image).digest() != sha256:
+        image = None if sample is None else sample.image or sample.withheld  # kept by hand, though it is blocked
+        if sample is None or image is None or hashlib.sha256(image).digest() != sha256:
             raise RunError(
                 f"{shard.name} changed while it was read ({key}); run again when nobody writes to the source"
             )
         yield KeptSample(
             key,
-            sample.image,
+            image,
             kind,
             caption,
             width,

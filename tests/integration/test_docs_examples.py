@@ -19,6 +19,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "calibrate.md",
         "canaries.md",
         "captions.md",
+        "check.md",
         "decontaminate.md",
         "extending.md",
         "hygiene.md",
@@ -29,6 +30,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "notebooks.md",
         "plan.md",
         "publishing.md",
+        "review.md",
         "streaming.md",
     ],
 )
