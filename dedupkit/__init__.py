@@ -14,6 +14,8 @@ from dedupkit._version import __version__
 if TYPE_CHECKING:
     from dedupkit.calibration.result import Calibration
     from dedupkit.calibration.run import calibrate
+    from dedupkit.checkup.result import Checkup
+    from dedupkit.checkup.run import doctor
     from dedupkit.cleaning import Result, clean
     from dedupkit.decontamination.run import Decontaminated, decontaminate
     from dedupkit.errors import DedupkitError, RunError, UsageError
@@ -34,6 +36,7 @@ _PUBLIC = {
     "Action": "dedupkit.sample",
     "Added": "dedupkit.index.adding",
     "Calibration": "dedupkit.calibration.result",
+    "Checkup": "dedupkit.checkup.result",
     "Decontaminated": "dedupkit.decontamination.run",
     "DedupkitError": "dedupkit.errors",
     "Found": "dedupkit.found",
@@ -53,6 +56,7 @@ _PUBLIC = {
     "calibrate": "dedupkit.calibration.run",
     "clean": "dedupkit.cleaning",
     "decontaminate": "dedupkit.decontamination.run",
+    "doctor": "dedupkit.checkup.run",
     "find_duplicates": "dedupkit.found",
     "plan": "dedupkit.planning.run",
     "remove": "dedupkit.removing",
@@ -62,6 +66,7 @@ __all__ = [
     "Action",
     "Added",
     "Calibration",
+    "Checkup",
     "Decontaminated",
     "DedupkitError",
     "Found",
@@ -82,6 +87,7 @@ __all__ = [
     "calibrate",
     "clean",
     "decontaminate",
+    "doctor",
     "find_duplicates",
     "plan",
     "remove",
