@@ -6,10 +6,16 @@ first used, so that ``import dedupkit`` costs next to nothing.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a checkout on the path of an older one, which pip never asked
+    raise ImportError(
+        f"dedupkit needs Python 3.11 or newer, this is {sys.version.split()[0]}: name one, as in python3.12"
+    )
 
 if TYPE_CHECKING:
     from dedupkit.calibration.result import Calibration

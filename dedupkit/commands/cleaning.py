@@ -24,7 +24,7 @@ from dedupkit.commands.options import (
     UrlColumn,
     Workers,
 )
-from dedupkit.commands.running import print_json, recipe_of, shown_progress
+from dedupkit.commands.running import check_many, print_json, recipe_of, shown_progress
 from dedupkit.errors import UsageError, public
 from dedupkit.stores import is_remote
 from dedupkit.terminal import printable
@@ -79,6 +79,7 @@ def clean(
     from dedupkit.engines.opening import open_engine
 
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    check_many(source)
     with shown_progress() as progress, where as workforce:
         chosen = recipe_of(
             recipe,

@@ -27,7 +27,7 @@ from dedupkit.commands.options import (
     UrlColumn,
     Workers,
 )
-from dedupkit.commands.running import check_writable, print_json, recipe_of, shown_progress
+from dedupkit.commands.running import check_many, check_writable, print_json, recipe_of, shown_progress
 from dedupkit.terminal import printable
 
 
@@ -57,6 +57,7 @@ def find(
     from dedupkit.found import find_duplicates
 
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    check_many(source)
     with shown_progress() as progress, where as workforce:
         chosen = recipe_of(
             recipe,
@@ -119,6 +120,7 @@ def calibrate(
     from dedupkit.engines.opening import open_engine
 
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    check_many(source)
     with shown_progress() as progress, where as workforce:
         columns = {"image_column": image_column, "key_column": key_column}
         chosen = recipe_of(recipe, {"preset": preset, "source": columns})

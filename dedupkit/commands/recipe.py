@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dedupkit import recipes
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, did_you_mean
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def init(
     """Write a recipe with a comment on every option, to be edited."""
     found = _default_recipe() if name is None else recipes.text(name)
     if found is None:
-        raise UsageError(f"there is no recipe {name}; name one of {', '.join(recipes.names())}")
+        known = recipes.names()
+        raise UsageError(f"there is no recipe {name}; {did_you_mean(str(name), known)}name one of {', '.join(known)}")
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(found)
