@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dedupkit.commands.completing import ATTACKS, some_of
 from dedupkit.errors import UsageError
-
-_ATTACKS = ("extraction", "inpainting", "membership", "exposure")  # of `run`, which is not imported for --help
 
 
 def audit(
@@ -28,7 +27,10 @@ def audit(
         str | None, typer.Option(metavar="SOURCE", help="Images like those, that the model never saw.")
     ] = None,
     out: Annotated[str, typer.Option(help="Folder for audit.html and audit.json.")] = "audit",
-    only: Annotated[str | None, typer.Option(metavar="ATTACK,ATTACK", help="Which attacks; all of them.")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="ATTACK,ATTACK", help="Which attacks; all of them.", autocompletion=some_of(ATTACKS)),
+    ] = None,
     captions: Annotated[int | None, typer.Option(help="Captions asked for their image.")] = None,
     images: Annotated[int | None, typer.Option(help="Images drawn of each caption.")] = None,
     unconditional: Annotated[int | None, typer.Option(help="Images drawn where no captions are asked.")] = None,
@@ -92,13 +94,13 @@ def audit(
 
 def _what(asked: list[str], only: str | None) -> tuple[tuple[str, ...], str]:
     """Which attacks, on which model."""
-    if len(asked) == 2 and asked[0] in _ATTACKS and only is None:
+    if len(asked) == 2 and asked[0] in ATTACKS and only is None:
         return (asked[0],), asked[1]
     if len(asked) != 1:
-        names = ", ".join(_ATTACKS)
+        names = ", ".join(ATTACKS)
         raise UsageError(f"one MODEL is asked at a time, got {' '.join(asked)}; before it may stand one of {names}")
     named = None if only is None else tuple(each.strip() for each in only.split(",") if each.strip())
-    return named or _ATTACKS, asked[0]
+    return named or ATTACKS, asked[0]
 
 
 def _given(values: dict[str, int | None]) -> dict[str, Any]:

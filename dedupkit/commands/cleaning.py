@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dedupkit.commands.completing import BLOCKS, FORMATS, POLICIES, among
 from dedupkit.commands.options import (
     CaptionColumn,
     EmbeddingColumn,
@@ -49,7 +50,9 @@ def clean(
     embedding_column: EmbeddingColumn = None,
     max_hamming_bits: Radius = None,
     min_cosine: MinCosine = None,
-    keep: Annotated[str | None, typer.Option(help="Which copy stays: best, first or last.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Which copy stays: best, first or last.", autocompletion=among(POLICIES))
+    ] = None,
     max_copies: Annotated[
         str | None, typer.Option(metavar="N|all", help="How many copies of a picture stay; all of them get a weight.")
     ] = None,
@@ -57,6 +60,7 @@ def clean(
         list[str] | None,
         typer.Option(
             metavar="KIND=FILE",
+            autocompletion=among(BLOCKS),
             help="What must not stay: KIND is urls, domains, keys, sha256, md5 or pdq, FILE has one a line; "
             "or images=PATH, of an image, or of a folder or tar of images, of which no copies stay.",
         ),
@@ -69,7 +73,8 @@ def clean(
         typer.Option(help="Their private manifest, outside of OUT; one that exists is used again, and protects them."),
     ] = None,
     format: Annotated[
-        list[str] | None, typer.Option(help="arrow, parquet, webdataset or list; may be repeated.")
+        list[str] | None,
+        typer.Option(help="arrow, parquet, webdataset or list; may be repeated.", autocompletion=among(FORMATS)),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again in OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,

@@ -51,7 +51,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "calibrate": (
         "dedupkit calibrate photos/",
-        "dedupkit calibrate photos/ --samples 500 --edits cropped,mirrored --json measured.json",
+        "dedupkit calibrate photos/ --samples 500 --edits crop70,mirrored --json measured.json",
     ),
     "plan": (
         "dedupkit plan shards/",

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dedupkit.commands.completing import EDITS, some_of
 from dedupkit.commands.options import (
     CaptionColumn,
     EmbeddingColumn,
@@ -105,7 +106,10 @@ def calibrate(
     key_column: KeyColumn = None,
     samples: Annotated[int, typer.Option(help="How many pictures to plant copies of.")] = 200,
     edits: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Which edits to plant; left out, all there are.")
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME", help="Which edits to plant; left out, all there are.", autocompletion=some_of(EDITS)
+        ),
     ] = None,
     precision: Annotated[
         float, typer.Option(help="Least share of right pairs at the limits that are proposed.")

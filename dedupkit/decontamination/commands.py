@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dedupkit.commands.completing import FORMATS, among
+from dedupkit.commands.options import Preset, RecipeFile
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -27,10 +29,8 @@ def decontaminate(
         list[str] | None,
         typer.Option(metavar="SET", help="What must not stand in TRAIN: a set, or an index of one; may be repeated."),
     ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE|NAME", help="TOML file with choices of the run.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")] = None,
+    recipe: RecipeFile = None,
+    preset: Preset = None,
     deduplicate: Annotated[
         bool, typer.Option("--deduplicate", help="Also remove the training set's own duplicates.")
     ] = False,
@@ -40,7 +40,10 @@ def decontaminate(
     key_column: Annotated[str | None, typer.Option(help="Column of TRAIN that names the samples.")] = None,
     against_image_column: Annotated[str | None, typer.Option(help="Column of the sets that holds the images.")] = None,
     against_key_column: Annotated[str | None, typer.Option(help="Column of the sets that names the samples.")] = None,
-    format: Annotated[list[str] | None, typer.Option(help="arrow, parquet or webdataset; may be repeated.")] = None,
+    format: Annotated[
+        list[str] | None,
+        typer.Option(help="arrow, parquet or webdataset; may be repeated.", autocompletion=among(FORMATS[:3])),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again in OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and matches as JSON.")] = False,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from dedupkit.commands.completing import among, recipe_names
+from dedupkit.commands.options import Preset
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -41,14 +43,21 @@ def build(
     index: _Index,
     source: _Source,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE|NAME", help="How images are compared, for good.")
+        Path | None,
+        typer.Option(
+            "--recipe", metavar="FILE|NAME", help="How images are compared, for good.", autocompletion=recipe_names
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")] = None,
+    preset: Preset = None,
     expected_samples: Annotated[
         int, typer.Option(help="How many samples the index will hold; the radius of hashes is chosen for that many.")
     ] = 1_000_000,
     views: Annotated[
-        str, typer.Option(help="keep or none: what geometry needs of each picture, 30 KB; none leaves doubts.")
+        str,
+        typer.Option(
+            help="keep or none: what geometry needs of each picture, 30 KB; none leaves doubts.",
+            autocompletion=among(("keep", "none")),
+        ),
     ] = "keep",
     name: _Name = None,
     workers: _Workers = None,

@@ -8,17 +8,16 @@ from typing import Annotated
 
 import typer
 
+from dedupkit.commands.options import Preset, RecipeFile
+
 
 def plan(
     source: Annotated[
         str,
         typer.Argument(metavar="SOURCE", help="A folder of images, tars or Parquet, a glob, or any fsspec URL."),
     ],
-    recipe: Annotated[
-        Path | None,
-        typer.Option("--recipe", metavar="FILE|NAME", help="TOML file with choices, or a recipe of the package."),
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")] = None,
+    recipe: RecipeFile = None,
+    preset: Preset = None,
     samples: Annotated[int, typer.Option(help="How many samples to clean to find out.")] = 500,
     rows: Annotated[
         int | None,
