@@ -50,6 +50,7 @@ from dedupkit.parts import (
 )
 from dedupkit.recipe import policy_name
 from dedupkit.sample import PAIRS
+from dedupkit.scratch import discard
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder, Stage, digest
 from dedupkit.takedown import block_taken_down
@@ -356,11 +357,12 @@ class Journey:
             with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
                 yield Path(folder)
             return
-        self.work.remove(_SCRATCH)
+        place = Path(self.work.path(_SCRATCH))
+        discard(place)
         try:
-            yield Path(self.work.path(_SCRATCH))
+            yield place
         finally:
-            self.work.remove(_SCRATCH)
+            discard(place)
 
     def match(self, fingerprints: Sequence[dict[str, Any]], *, for_decisions: bool = True) -> Matched:
         """Find the pairs of copies among all fingerprints.
