@@ -56,6 +56,7 @@ def _findings(out: str | None) -> Iterator[Finding]:
         "cores": surroundings.cores,
         "open files": surroundings.open_files,
         "GPU": surroundings.gpu,
+        "file names": surroundings.file_names,
         "terminal": surroundings.terminal,
         "browser": surroundings.browser,
     }

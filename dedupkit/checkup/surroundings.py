@@ -88,6 +88,15 @@ def gpu() -> Finding:
     return Finding("GPU", "ok", said)
 
 
+def file_names() -> Finding:
+    """Whether names of files are read as what they are."""
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return Finding("file names", "ok", encoding)
+    said = f"read as {encoding}: those with other letters will not match what metadata calls them"
+    return Finding("file names", "note", said, "set PYTHONUTF8=1")
+
+
 def terminal() -> Finding:
     """Whether the terminal shows what is printed."""
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
