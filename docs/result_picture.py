@@ -19,7 +19,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, ImageStat
 
 from dedupkit.demo import run_demo
 from dedupkit.report.gallery import GalleryMember
@@ -46,14 +46,14 @@ def main() -> None:
     if not (demo / "clean" / "decisions.parquet").is_file():
         run_demo(demo)
     rows = pq.read_table(demo / "clean" / "decisions.parquet").to_pylist()
-    shown = chosen(rows)
-    images = read(demo / "shards", {row["key"] for group in shown for row in group})
-    OUT.write_text(drawn(shown, images), encoding="utf-8")
+    images = read(demo / "shards", {row["key"] for row in rows if row["group"] is not None})
+    coloured = {key for key, image in images.items() if is_coloured(picture_of(image))}
+    OUT.write_text(drawn(chosen(rows, coloured), images), encoding="utf-8")
     print(f"written: {OUT} ({OUT.stat().st_size / 1000:.0f} kB)")
 
 
-def chosen(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Groups, the kept sample first; those with the most kinds of evidence, and no two with the same."""
+def chosen(rows: list[dict[str, Any]], coloured: set[str]) -> list[list[dict[str, Any]]]:
+    """Groups of coloured pictures, the kept one first: those with the most kinds of evidence, and not all the same."""
     groups = defaultdict(list)
     for row in rows:
         if row["group"] is not None and row["action"] in ("keep", "drop"):
@@ -63,7 +63,8 @@ def chosen(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         kept = [row for row in members if row["action"] == "keep"]
         dropped = [row for row in members if row["action"] == "drop" and row["kept_key"] == kept[0]["key"]]
         dropped.sort(key=lambda row: (words(row).count(","), row["key"]), reverse=True)
-        candidates.append([kept[0], *different(dropped)])
+        if kept[0]["key"] in coloured:
+            candidates.append([kept[0], *different(dropped)])
     seen: Counter[str] = Counter()
     found: list[list[dict[str, Any]]] = []
     while candidates and len(found) < GROUPS:
@@ -94,10 +95,24 @@ def words(row: dict[str, Any]) -> str:
 
 
 def read(shards: Path, keys: set[str]) -> dict[str, bytes]:
-    """The images of some keys."""
+    """The images of some keys; what is damaged was quarantined, and stands in no group."""
     source = open_source(shards)
     samples = (sample for shard in source.shards() for sample in source.read(shard))
     return {sample.key: sample.image for sample in samples if sample.key in keys and sample.image}
+
+
+def picture_of(image: bytes) -> Image.Image:
+    """The picture at twice the size it is shown in, what is transparent in it white."""
+    with Image.open(io.BytesIO(image)) as opened:
+        picture = opened.convert("RGBA")
+    picture.thumbnail((SIDE * 2, SIDE * 2))
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def is_coloured(picture: Image.Image) -> bool:
+    """Whether it is no drawing in ink, nor a grey photo."""
+    return bool(ImageStat.Stat(picture.convert("HSV")).mean[1] > 40)
 
 
 def drawn(groups: list[list[dict[str, Any]]], images: dict[str, bytes]) -> str:
@@ -119,9 +134,7 @@ def drawn(groups: list[list[dict[str, Any]]], images: dict[str, bytes]) -> str:
 
 def cell(x: int, y: int, row: dict[str, Any], image: bytes) -> list[str]:
     """One picture, its key and what is to be said of it."""
-    with Image.open(io.BytesIO(image)) as opened:
-        picture = opened.convert("RGB")
-    picture.thumbnail((SIDE * 2, SIDE * 2))
+    picture = picture_of(image)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=72, optimize=True)
     scale = SIDE / max(picture.size)
