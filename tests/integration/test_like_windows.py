@@ -77,3 +77,21 @@ def test_clean_find_and_an_index_need_nothing_removed_that_is_open(tmp_path: Pat
     like_windows(tmp_path, "find", shards)
     like_windows(tmp_path, "index", "build", index, shards)
     like_windows(tmp_path, "index", "remove", index, "--key", "0000003")
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_script_without_a_guard_may_use_workers_however_processes_start(tmp_path: Path, method: str) -> None:
+    write_shards(tmp_path / "shards", shards=3, pictures=4)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import multiprocessing\nmultiprocessing.set_start_method({method!r})\nimport dedupkit\n"
+        "recipe = dedupkit.Recipe(preset='fast')\n"
+        "print(dedupkit.clean('shards', 'out', recipe=recipe, workers=2).summary['samples']['in'])\n"
+        "print(dedupkit.find_duplicates('shards', recipe=recipe, workers=2).samples)\n",
+        encoding="utf-8",
+    )
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=env, capture_output=True, encoding="utf-8", check=False, timeout=300
+    )
+    assert done.stdout.split() == ["33", "33"], done.stderr

@@ -16,7 +16,7 @@ ROOT: Any = typer.main.get_command(app)
 
 def commands(group: Any = ROOT, before: str = "") -> dict[str, Any]:
     """All commands by the words that call them."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, command in group.commands.items():
         found |= commands(command, f"{before}{name} ") if hasattr(command, "commands") else {before + name: command}
     return found
