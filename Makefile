@@ -1,6 +1,8 @@
 # make demo   the main job on the demo data, from nothing
 # make test   all tests that need no extras
+# make test-pythons   unit tests, and a wheel in an empty environment, on every Python of PYTHONS that is found
 PYTHON ?= python3
+PYTHONS ?= python3.11 python3.12 python3.13
 VENV ?= .venv
 DEMO ?= demo
 # Test files that run at once; each may use two cores for a while.
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-extras check wheel bench clean
+.PHONY: demo test test-extras test-pythons check wheel bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
@@ -24,6 +26,9 @@ test: $(VENV)/.dev
 
 test-extras: $(VENV)/.extras
 	$(BIN)/python -m pytest -m extras
+
+test-pythons: wheel
+	PYTHON_VENVS="$(VENV)/pythons" tests/pythons.sh $(PYTHONS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

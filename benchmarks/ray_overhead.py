@@ -123,7 +123,7 @@ def measured(way: str, address: str, source: Path, scratch: Path) -> dict[str, A
         said = Path(folder, "said.json")
         command = [sys.executable, __file__, "--one", way, "--address", address, "--source", source]
         taken = measure([*command, "--out", Path(folder, "out")], stdout=said, sample_memory=False)
-        return json.loads(said.read_text()) | {"wall_s": round(taken.wall_s, 3)}
+        return json.loads(said.read_text(encoding="utf-8")) | {"wall_s": round(taken.wall_s, 3)}
 
 
 def median_of(way: str, runs: list[dict[str, Any]]) -> dict[str, Any]:

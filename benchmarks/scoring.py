@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def read_truth(path: Path) -> list[dict[str, str]]:
     """Rows of a table with columns file (or key), group and family; the family of a source is ``original``."""
-    with path.open(newline="") as handle:
+    with path.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     return [{"file": row.get("file") or row["key"], "group": row["group"], "family": row["family"]} for row in rows]
 

@@ -70,7 +70,8 @@ def least(source: str, preset: str, cores: int, rounds: int) -> dict[str, Any]:
             command = [sys.executable, __file__, source, "--preset", preset, "--cores", str(cores)]
             taken = measure(command, stdout=said, sample_memory=False)
             runs.append(
-                json.loads(said.read_text()) | {"wall_s": round(taken.wall_s, 2), "cpu_s": round(taken.cpu_s, 2)}
+                json.loads(said.read_text(encoding="utf-8"))
+                | {"wall_s": round(taken.wall_s, 2), "cpu_s": round(taken.cpu_s, 2)}
             )
     return {"preset": preset, "cores": cores} | min(runs, key=lambda run: run["cpu_s"])
 

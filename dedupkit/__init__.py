@@ -6,16 +6,24 @@ first used, so that ``import dedupkit`` costs next to nothing.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dedupkit._version import __version__
+
+if sys.version_info < (3, 11):  # noqa: UP036 - a checkout on the path of an older one, which pip never asked
+    raise ImportError(
+        f"dedupkit needs Python 3.11 or newer, this is {sys.version.split()[0]}: name one, as in python3.12"
+    )
 
 if TYPE_CHECKING:
     from dedupkit.calibration.result import Calibration
     from dedupkit.calibration.run import calibrate
     from dedupkit.checking.result import Check
     from dedupkit.checking.run import check
+    from dedupkit.checkup.result import Checkup
+    from dedupkit.checkup.run import doctor
     from dedupkit.cleaning import Result, clean
     from dedupkit.decontamination.run import Decontaminated, decontaminate
     from dedupkit.errors import DedupkitError, RunError, UsageError
@@ -36,6 +44,7 @@ _PUBLIC = {
     "Action": "dedupkit.sample",
     "Added": "dedupkit.index.adding",
     "Calibration": "dedupkit.calibration.result",
+    "Checkup": "dedupkit.checkup.result",
     "Decontaminated": "dedupkit.decontamination.run",
     "Check": "dedupkit.checking.result",
     "DedupkitError": "dedupkit.errors",
@@ -57,6 +66,7 @@ _PUBLIC = {
     "check": "dedupkit.checking.run",
     "clean": "dedupkit.cleaning",
     "decontaminate": "dedupkit.decontamination.run",
+    "doctor": "dedupkit.checkup.run",
     "find_duplicates": "dedupkit.found",
     "plan": "dedupkit.planning.run",
     "remove": "dedupkit.removing",
@@ -67,6 +77,7 @@ __all__ = [
     "Added",
     "Calibration",
     "Check",
+    "Checkup",
     "Decontaminated",
     "DedupkitError",
     "Found",
@@ -88,6 +99,7 @@ __all__ = [
     "check",
     "clean",
     "decontaminate",
+    "doctor",
     "find_duplicates",
     "plan",
     "remove",

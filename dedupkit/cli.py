@@ -16,6 +16,9 @@ from dedupkit.audit.commands import audit
 from dedupkit.canaries.commands import app as canaries_commands
 from dedupkit.commands.check import check
 from dedupkit.commands.cleaning import clean, remove
+from dedupkit.commands.complaint import end_wrong_usage
+from dedupkit.commands.doctor import doctor
+from dedupkit.commands.guide import EXIT_CODES, WELCOME, guided
 from dedupkit.commands.looking import calibrate, find
 from dedupkit.commands.recipe import recipe_app
 from dedupkit.commands.running import shown_progress
@@ -28,17 +31,20 @@ from dedupkit.planning.commands import plan
 from dedupkit.plugins import import_plugins
 from dedupkit.terminal import printable
 
+_STOPPED = 130  # as shells have it, and typer, which says so of an interrupt
+
 app = typer.Typer(
     name="dedupkit",
-    help="Clean captioned image sets before training so that models memorise less, and audit the models after.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=True,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(recipe_app)
 app.add_typer(canaries_commands)
 app.add_typer(index_commands)
+app.command()(doctor)
 app.command()(clean)
 app.command()(remove)
 app.command()(find)
@@ -62,7 +68,7 @@ def demo(
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 the run failed or a check did, 2 wrong usage or recipe."""
+    """Entry point: exit code 0 done, 1 the run failed or a check found a fault, 2 wrong usage, 130 stopped by hand."""
     code = supervise() if can_supervise() else None
     if code is not None:
         sys.exit(code)
@@ -72,14 +78,19 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        code = app(prog_name="dedupkit", standalone_mode=False)
+        if code == _STOPPED:
+            raise KeyboardInterrupt
+        sys.exit(code if isinstance(code, int) else 0)
     except DedupkitError as error:
         typer.echo(f"dedupkit: {printable(str(error))}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("dedupkit: stopped; run the same command again to go on from the last part", err=True)
-        sys.exit(1)
+        sys.exit(_STOPPED)
     except Exception as error:
+        if hasattr(error, "format_message"):
+            end_wrong_usage(error)
         if os.environ.get("DEDUPKIT_DEBUG"):
             raise
         what = public(f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0])
@@ -95,8 +106,9 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=WELCOME, epilog=EXIT_CODES)
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -105,6 +117,10 @@ def _options(
         typer.Option(metavar="MODULE", help="Import it first, for what it registers: docs/extending.md. May repeat."),
     ] = None,
 ) -> None:
-    """Clean captioned image sets before training so that models memorise less, and audit the models after."""
     for module in plugin or ():
         import_plugins(module)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)
+
+
+guided(app)

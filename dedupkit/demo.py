@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, error_text
 from dedupkit.planting import EDITS, FAULTS, DemoTruth, Planted, build_demo
 from dedupkit.sample import Reason
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dedupkit.parts import Observer
 
 __all__ = ["DemoResult", "DemoTruth", "build_demo", "compare", "example_images", "run_demo"]
+
+
+_MADE = ("shards", "truth.csv", "clean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +136,24 @@ def run_demo(
     """
     import dedupkit
 
+    _check_ours(directory)
     truth = build_demo(data or example_images(), directory, seed)
     out = directory / "clean"
     result = dedupkit.clean(truth.shards, out, progress=progress)
     return compare(truth, result.decisions(), result.summary, out / "report.html")
+
+
+def _check_ours(directory: Path) -> None:
+    """Refuse a folder that holds anything but an earlier demonstration."""
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file; name a new folder for the demonstration")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        others = sorted(entry.name for entry in directory.iterdir() if entry.name not in _MADE)
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be written: {error_text(error)}; name another folder") from error
+    if others:
+        raise UsageError(f"{directory} holds other files ({others[0]}); name a new folder for the demonstration")
 
 
 def compare(truth: DemoTruth, decisions: pa.Table, summary: Mapping[str, Any], report: Path) -> DemoResult:

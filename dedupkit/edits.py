@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -83,7 +83,8 @@ def edits_named(names: Iterable[str] | None) -> tuple[Edit, ...]:
     unknown = [name for name in wanted if name not in EDITS]
     if unknown or not wanted:
         got = ", ".join(map(repr, unknown)) or "none"
-        raise UsageError(f"edits must be of {', '.join(EDITS)}; got {got}")
+        meant = did_you_mean(unknown[0], EDITS) if unknown else ""
+        raise UsageError(f"edits must be of those there are, got {got}; {meant}name some of {', '.join(EDITS)}")
     return tuple(EDITS[name] for name in wanted)
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MAX_DETAIL = 300
 
@@ -17,6 +22,18 @@ class UsageError(DedupkitError, ValueError):
 
 class RunError(DedupkitError, RuntimeError):
     """The run could not be finished although it was asked for rightly (exit code 1)."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The question that a remedy begins with where a name is nearly one of those there are; empty where it is not.
+
+    Examples
+    --------
+    >>> did_you_mean("finetun", ["finetune", "privacy"])
+    'did you mean finetune? '
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def public(url: object) -> str:

@@ -13,9 +13,9 @@ from dedupkit.disk import PARTIAL
 from dedupkit.errors import RunError, UsageError, public
 from dedupkit.lease import leased
 from dedupkit.locks import locked, unwritable
-from dedupkit.sources.places import place_of
+from dedupkit.sources.places import place_of, slashed
 from dedupkit.storage import Folder
-from dedupkit.stores import abort_uploads, is_remote, opened
+from dedupkit.stores import abort_uploads, is_remote, is_url, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,8 @@ def check(out: str | os.PathLike[str], source: Any) -> Folder:
     UsageError
         It holds what is not ours, or lies in the source or around it.
     """
+    if not os.fspath(out).strip():
+        raise UsageError("the output folder is an empty path; name a new folder, or . for this one")
     folder = Folder.at(out)
     _check_apart(folder, source)
     if not folder.remote and Path(folder.url).is_file():
@@ -135,9 +137,10 @@ def _check_apart(folder: Folder, source: Any) -> None:
 
 def _read_from(named: str) -> str | None:
     """The folder or file that a path, URL or pattern reads from; None for a pattern of files of one folder."""
+    named = named if is_url(named) else slashed(named)
     fixed = re.split(r"[*?\[{]", named, maxsplit=1)[0]
     if fixed == named:
         return named
     if "/" in named[len(fixed) :] or "**" in named:  # the pattern reads folders below the one it begins with
-        return f"{fixed}x".rpartition("/")[0] or os.sep * fixed.startswith("/") or os.curdir
+        return f"{fixed}x".rpartition("/")[0] or "/" * fixed.startswith("/") or os.curdir
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import mmap
 import os
@@ -180,7 +181,14 @@ def scratch_files(work: str | Path | None) -> Iterator[Scratch]:
         raise
     finally:
         scratch.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder of scratch files, if it is there; what Windows still holds mapped goes when the process ends."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def release(values: NDArray[Any]) -> None:

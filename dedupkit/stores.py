@@ -22,6 +22,7 @@ _log = logging.getLogger("dedupkit")
 
 _TRIES = 6  # ours, around those of the store's own client; their pauses add up to 15 seconds at most
 _MAX_WAIT_S = 30
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter is a drive of Windows
 _EXTRAS = {
     **dict.fromkeys(("s3", "s3a"), "s3"),
     **dict.fromkeys(("gs", "gcs"), "gcs"),
@@ -48,14 +49,25 @@ _PASSING_KINDS = frozenset(
 )
 
 
+def is_url(text: str) -> bool:
+    r"""Whether a text is a URL or a chain of them, and no path.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/set"), is_url(r"C:\\data"), is_url("C://data")
+    (True, False, False)
+    """
+    return _SCHEME.match(text) is not None or "::" in text
+
+
 def is_remote(url: str) -> bool:
     """Whether a path or URL names something that is not on this machine's own filesystem."""
-    return ("://" in url or "::" in url) and not url.startswith(("file://", "local://"))
+    return is_url(url) and not url.startswith(("file://", "local://"))
 
 
 def on_disk(url: str) -> str:
     """A path, or the path that a ``file://`` URL stands for."""
-    return re.sub("^(file|local)://", "", url)
+    return re.sub("^(file|local)://(/(?=[A-Za-z]:))?", "", url)  # file:///C:/data is C:/data
 
 
 def opened(url: str) -> tuple[Any, str]:

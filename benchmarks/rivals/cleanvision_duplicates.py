@@ -12,5 +12,6 @@ if __name__ == "__main__":
     lab.find_issues({"exact_duplicates": {}, "near_duplicates": {}})
     sets = [lab.info[issue]["sets"] for issue in ("exact_duplicates", "near_duplicates")]
     Path(out).write_text(
-        json.dumps({"groups": [[Path(name).name for name in names] for kind in sets for names in kind]})
+        json.dumps({"groups": [[Path(name).name for name in names] for kind in sets for names in kind]}),
+        encoding="utf-8",
     )

@@ -41,4 +41,4 @@ if __name__ == "__main__":
     method = CNN(model_config=lite0()) if network == "lite0" else CNN()
     near = method.find_duplicates(image_dir=folder, min_similarity_threshold=MIN_COSINE)
     pairs = sorted({(min(a, b), max(a, b)) for a, others in near.items() for b in others if a != b})
-    Path(out).write_text(json.dumps({"pairs": pairs, "removed": sorted(get_files_to_remove(near))}))
+    Path(out).write_text(json.dumps({"pairs": pairs, "removed": sorted(get_files_to_remove(near))}), encoding="utf-8")

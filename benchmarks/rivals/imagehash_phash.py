@@ -14,4 +14,6 @@ if __name__ == "__main__":
     for path in sorted(Path(folder).rglob("*")):
         if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
             groups[str(imagehash.phash(Image.open(path)))].append(path.name)
-    Path(out).write_text(json.dumps({"groups": [names for names in groups.values() if len(names) > 1]}))
+    Path(out).write_text(
+        json.dumps({"groups": [names for names in groups.values() if len(names) > 1]}), encoding="utf-8"
+    )

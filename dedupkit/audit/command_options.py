@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dedupkit.commands.completing import ATTACKS, some_of
+
 Asked = Annotated[
     list[str],
     typer.Argument(
@@ -19,7 +21,10 @@ Data = Annotated[str, typer.Option(help="What the model was trained on: an outpu
 Manifest = Annotated[str | None, typer.Option(metavar="FILE", help="The private manifest of canaries.")]
 Controls = Annotated[str | None, typer.Option(metavar="SOURCE", help="Images like those, that the model never saw.")]
 Out = Annotated[str, typer.Option(help="Folder for audit.html and audit.json.")]
-Only = Annotated[str | None, typer.Option(metavar="ATTACK,ATTACK", help="Which attacks; all of them.")]
+Only = Annotated[
+    str | None,
+    typer.Option(metavar="ATTACK,ATTACK", help="Which attacks; all of them.", autocompletion=some_of(ATTACKS)),
+]
 Captions = Annotated[int | None, typer.Option(help="Captions asked for their image.")]
 ImagesEach = Annotated[int | None, typer.Option(help="Images drawn of each caption.")]
 Unconditional = Annotated[int | None, typer.Option(help="Images drawn where no captions are asked.")]

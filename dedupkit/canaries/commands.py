@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dedupkit.commands.completing import CANARY_KINDS, IMAGE_FORMATS, among, some_of
 from dedupkit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -37,11 +38,21 @@ def make(
     manifest: _Manifest,
     planted: Annotated[int | None, typer.Option(help="How many are planted.")] = None,
     controls: Annotated[int | None, typer.Option(help="How many are held out, for comparison.")] = None,
-    kinds: Annotated[str | None, typer.Option(metavar="KIND,KIND", help="texture, blob, pair, scene, natural.")] = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND,KIND", help="texture, blob, pair, scene, natural.", autocompletion=some_of(CANARY_KINDS)
+        ),
+    ] = None,
     repetitions: Annotated[
         str | None, typer.Option(metavar="N,N", help="How often they stand in the set, in turns.")
     ] = None,
-    assignment: Annotated[str | None, typer.Option(help="exact or independent, see docs/canaries.md.")] = None,
+    assignment: Annotated[
+        str | None,
+        typer.Option(
+            help="exact or independent, see docs/canaries.md.", autocompletion=among(("exact", "independent"))
+        ),
+    ] = None,
     held_out: Annotated[
         str | None, typer.Option(help="Your own images that are in no set, for the kinds scene and natural.")
     ] = None,
@@ -121,7 +132,8 @@ def strip(
     output: _Output,
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the copy without canaries.")],
     format: Annotated[
-        list[str] | None, typer.Option(help="arrow, parquet, webdataset or mds; may be repeated.")
+        list[str] | None,
+        typer.Option(help="arrow, parquet, webdataset or mds; may be repeated.", autocompletion=among(IMAGE_FORMATS)),
     ] = None,
     passphrase_file: _PassphraseFile = None,
 ) -> None:

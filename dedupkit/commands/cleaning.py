@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dedupkit.commands.completing import BLOCKS, FORMATS, POLICIES, among
 from dedupkit.commands.options import (
     CaptionColumn,
     EmbeddingColumn,
@@ -25,7 +26,7 @@ from dedupkit.commands.options import (
     UrlColumn,
     Workers,
 )
-from dedupkit.commands.running import print_json, recipe_of, shown_progress
+from dedupkit.commands.running import check_many, print_json, recipe_of, shown_progress
 from dedupkit.errors import UsageError, public
 from dedupkit.stores import is_remote
 from dedupkit.terminal import printable
@@ -51,7 +52,9 @@ def clean(
     embedding_column: EmbeddingColumn = None,
     max_hamming_bits: Radius = None,
     min_cosine: MinCosine = None,
-    keep: Annotated[str | None, typer.Option(help="Which copy stays: best, first or last.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Which copy stays: best, first or last.", autocompletion=among(POLICIES))
+    ] = None,
     max_copies: Annotated[
         str | None, typer.Option(metavar="N|all", help="How many copies of a picture stay; all of them get a weight.")
     ] = None,
@@ -59,6 +62,7 @@ def clean(
         list[str] | None,
         typer.Option(
             metavar="KIND=FILE",
+            autocompletion=among(BLOCKS),
             help="What must not stay: KIND is urls, domains, keys, sha256, md5 or pdq, FILE has one a line; "
             "or images=PATH, of an image, or of a folder or tar of images, of which no copies stay.",
         ),
@@ -71,7 +75,8 @@ def clean(
         typer.Option(help="Their private manifest, outside of OUT; one that exists is used again, and protects them."),
     ] = None,
     format: Annotated[
-        list[str] | None, typer.Option(help="arrow, parquet, webdataset, mds or list; may be repeated.")
+        list[str] | None,
+        typer.Option(help="arrow, parquet, webdataset, mds or list; may be repeated.", autocompletion=among(FORMATS)),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again in OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -81,6 +86,7 @@ def clean(
     from dedupkit.engines.opening import open_engine
 
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    check_many(source)
     with shown_progress() as progress, where as workforce:
         chosen = recipe_of(
             recipe,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dedupkit.commands.completing import EDITS, some_of
 from dedupkit.commands.options import (
     CaptionColumn,
     EmbeddingColumn,
@@ -27,7 +28,7 @@ from dedupkit.commands.options import (
     UrlColumn,
     Workers,
 )
-from dedupkit.commands.running import check_writable, print_json, recipe_of, shown_progress
+from dedupkit.commands.running import check_many, check_writable, print_json, recipe_of, shown_progress
 from dedupkit.terminal import printable
 
 
@@ -57,6 +58,7 @@ def find(
     from dedupkit.found import find_duplicates
 
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    check_many(source)
     with shown_progress() as progress, where as workforce:
         chosen = recipe_of(
             recipe,
@@ -104,7 +106,10 @@ def calibrate(
     key_column: KeyColumn = None,
     samples: Annotated[int, typer.Option(help="How many pictures to plant copies of.")] = 200,
     edits: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Which edits to plant; left out, all there are.")
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME", help="Which edits to plant; left out, all there are.", autocompletion=some_of(EDITS)
+        ),
     ] = None,
     precision: Annotated[
         float, typer.Option(help="Least share of right pairs at the limits that are proposed.")
@@ -119,6 +124,7 @@ def calibrate(
     from dedupkit.engines.opening import open_engine
 
     where = open_engine(engine, workers=workers, memory=memory, address=ray_address, gpus_a_task=gpus_a_task)
+    check_many(source)
     with shown_progress() as progress, where as workforce:
         columns = {"image_column": image_column, "key_column": key_column}
         chosen = recipe_of(recipe, {"preset": preset, "source": columns})

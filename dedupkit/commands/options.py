@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dedupkit.commands.completing import ENGINES, PRESETS, among, recipe_names
+
 Source = Annotated[
     str,
     typer.Argument(
@@ -16,15 +18,20 @@ Source = Annotated[
 RecipeFile = Annotated[
     Path | None,
     typer.Option(
-        "--recipe", metavar="FILE|NAME", help="TOML file with choices of the run, or a recipe of the package."
+        "--recipe",
+        metavar="FILE|NAME",
+        help="TOML file with choices of the run, or a recipe of the package.",
+        autocompletion=recipe_names,
     ),
 ]
 Overrides = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Marks made by hand in the report of an earlier run; they win over every stage."),
 ]
-Preset = Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.")]
-Engine = Annotated[str, typer.Option(help="Where tasks run: local, or ray for a cluster.")]
+Preset = Annotated[str | None, typer.Option(help="fast: digests and perceptual hashes.", autocompletion=among(PRESETS))]
+Engine = Annotated[
+    str, typer.Option(help="Where tasks run: local, or ray for a cluster.", autocompletion=among(ENGINES))
+]
 Workers = Annotated[
     int | None,
     typer.Option(help="Worker processes; left out, one for every four cores. With ray: most tasks at once."),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dedupkit import recipes
-from dedupkit.errors import UsageError
+from dedupkit.commands.completing import recipe_names
+from dedupkit.errors import UsageError, did_you_mean
 from dedupkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -30,14 +31,19 @@ _MAX_COLUMNS = 100
 @recipe_app.command()
 def init(
     name: Annotated[
-        str | None, typer.Argument(help=f"One of {', '.join(recipes.names())}; left out, every option at its default.")
+        str | None,
+        typer.Argument(
+            help=f"One of {', '.join(recipes.names())}; left out, every option at its default.",
+            autocompletion=recipe_names,
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="File to write; never one that exists.")] = Path("recipe.toml"),
 ) -> None:
     """Write a recipe with a comment on every option, to be edited."""
     found = _default_recipe() if name is None else recipes.text(name)
     if found is None:
-        raise UsageError(f"there is no recipe {name}; name one of {', '.join(recipes.names())}")
+        known = recipes.names()
+        raise UsageError(f"there is no recipe {name}; {did_you_mean(str(name), known)}name one of {', '.join(known)}")
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(found)
@@ -50,7 +56,9 @@ def init(
 
 @recipe_app.command()
 def check(
-    recipe: Annotated[str, typer.Argument(metavar="FILE|NAME", help="The recipe to check.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="FILE|NAME", help="The recipe to check.", autocompletion=recipe_names)
+    ],
 ) -> None:
     """Say whether a recipe is right, and what in it differs from the default; else what is wrong, exit code 2."""
     from pydantic import ValidationError
@@ -74,7 +82,10 @@ def check(
 
 @recipe_app.command()
 def explain(
-    recipe: Annotated[str | None, typer.Argument(metavar="FILE|NAME", help="A recipe; left out, the default.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE|NAME", help="A recipe; left out, the default.", autocompletion=recipe_names),
+    ] = None,
 ) -> None:
     """Print every option with its value, whether that is the default, and what it means."""
     from dedupkit.recipe import Recipe

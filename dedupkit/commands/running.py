@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,7 +16,6 @@ from dedupkit.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from dedupkit.parts import Observer
     from dedupkit.recipe import Recipe
@@ -34,6 +34,15 @@ def recipe_of(path: Path | None, choices: dict[str, Any]) -> Recipe:
         elif choice is not None:
             values[name] = choice
     return Recipe.of(values, name="options")
+
+
+def check_many(source: str) -> None:
+    """Refuse one image where a set is meant: nothing in it could be a copy of anything."""
+    from dedupkit.sources.listing import is_image_name
+
+    if is_image_name(source) and Path(source).is_file():
+        folder = Path(source).parent
+        raise UsageError(f"{source} is one image; give its folder, {folder}, or ask `dedupkit index query` about it")
 
 
 def check_writable(file: Path) -> None:

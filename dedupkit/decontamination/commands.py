@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dedupkit.commands.completing import IMAGE_FORMATS, among
 from dedupkit.commands.options import LocalWorkers, Overrides, Preset, RecipeFile
 from dedupkit.terminal import printable
 
@@ -41,7 +42,8 @@ def decontaminate(
     against_image_column: Annotated[str | None, typer.Option(help="Column of the sets that holds the images.")] = None,
     against_key_column: Annotated[str | None, typer.Option(help="Column of the sets that names the samples.")] = None,
     format: Annotated[
-        list[str] | None, typer.Option(help="arrow, parquet, webdataset or mds; may be repeated.")
+        list[str] | None,
+        typer.Option(help="arrow, parquet, webdataset or mds; may be repeated.", autocompletion=among(IMAGE_FORMATS)),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again in OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and matches as JSON.")] = False,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dedupkit.engines.local import LocalEngine
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +64,8 @@ def open_engine(
         yield LocalEngine(workers, memory)
         return
     if isinstance(engine, str):
-        raise UsageError(f"engine must be local or ray, got {engine!r}")
+        meant = did_you_mean(engine, ("local", "ray"))
+        raise UsageError(f"engine must be local or ray, got {engine!r}; {meant}leave it out for local")
     if workers is not None or memory is not None:
         raise UsageError("workers and memory are of engines that are named; give them to the engine where it is made")
     yield engine

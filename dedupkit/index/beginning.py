@@ -11,13 +11,14 @@ from dedupkit.index.state import State, made_by, read_state, recipe_parts
 from dedupkit.matching.radius import max_hamming_bits
 from dedupkit.sources.listing import public
 from dedupkit.storage import Folder
+from dedupkit.stores import is_url
 
 if TYPE_CHECKING:
     from dedupkit.recipe import Recipe
 
 
 def local_folder(path: str | os.PathLike[str]) -> Folder:
-    if "://" in os.fspath(path) or "::" in os.fspath(path):
+    if is_url(os.fspath(path)):
         raise UsageError(f"{os.fspath(path)} is a URL; an index lies in a local folder, for its files are mapped")
     return Folder(str(Path(path).resolve()))
 
@@ -25,7 +26,7 @@ def local_folder(path: str | os.PathLike[str]) -> Folder:
 def name_of(source: Any) -> str:
     if isinstance(source, str | os.PathLike):
         named = os.fsdecode(source)
-        return public(named) if "://" in named else str(Path(named).resolve())
+        return public(named) if is_url(named) else str(Path(named).resolve())
     return type(source).__name__
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from dedupkit.commands.completing import among, recipe_names
 from dedupkit.commands.options import ImageColumn, KeyColumn, LocalWorkers, Preset, Source
 from dedupkit.terminal import printable
 
@@ -33,14 +34,21 @@ def build(
     index: _Index,
     source: Source,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE|NAME", help="How images are compared, for good.")
+        Path | None,
+        typer.Option(
+            "--recipe", metavar="FILE|NAME", help="How images are compared, for good.", autocompletion=recipe_names
+        ),
     ] = None,
     preset: Preset = None,
     expected_samples: Annotated[
         int, typer.Option(help="How many samples the index will hold; the radius of hashes is chosen for that many.")
     ] = 1_000_000,
     views: Annotated[
-        str, typer.Option(help="keep or none: what geometry needs of each picture, 30 KB; none leaves doubts.")
+        str,
+        typer.Option(
+            help="keep or none: what geometry needs of each picture, 30 KB; none leaves doubts.",
+            autocompletion=among(("keep", "none")),
+        ),
     ] = "keep",
     name: _Name = None,
     workers: LocalWorkers = None,

@@ -21,6 +21,7 @@ from dedupkit.journey.of_shards import fingerprint_choices, fingerprint_shards
 from dedupkit.journey.of_the_set import decide_about_all, find_candidates, match_pairs
 from dedupkit.journey.tables import Tables, mapped_at
 from dedupkit.parts import table_name
+from dedupkit.scratch import discard
 from dedupkit.sources.lists import ListSource
 
 if TYPE_CHECKING:
@@ -157,11 +158,12 @@ class Journey:
             with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
                 yield Path(folder)
             return
-        self.work.remove(_SCRATCH)
+        place = Path(self.work.path(_SCRATCH))
+        discard(place)
         try:
-            yield Path(self.work.path(_SCRATCH))
+            yield place
         finally:
-            self.work.remove(_SCRATCH)
+            discard(place)
 
     def field_types(self) -> pa.Schema:
         """Types of the samples' other fields, over all shards."""

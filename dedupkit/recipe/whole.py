@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os  # noqa: TC003 - pydantic evaluates annotations of this module
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from dedupkit import recipes
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, did_you_mean, error_text
 from dedupkit.recipe.augment import Augment
 from dedupkit.recipe.blocklist import Blocklist
 from dedupkit.recipe.canaries import Canaries
@@ -72,10 +73,9 @@ class Recipe(RecipePart):
         try:
             return cls.loads(Path(path).read_text(encoding="utf-8") if named is None else named, name=str(path))
         except (OSError, UnicodeDecodeError) as error:
-            known = ", ".join(recipes.names())
-            raise UsageError(
-                f"recipe {path} cannot be read: {error}; give the path of a TOML file, or one of {known}"
-            ) from error
+            known = recipes.names()
+            remedy = f"{did_you_mean(Path(path).stem, known)}give the path of a TOML file, or one of {', '.join(known)}"
+            raise UsageError(f"recipe {path} cannot be read: {error_text(error)}; {remedy}") from error
 
     @classmethod
     def loads(cls, text: str, name: str = "recipe") -> Recipe:
@@ -121,4 +121,7 @@ def _one_line(error: Any) -> str:
         name = ".".join(map(str, error["loc"]))
         return f"unknown option {name}; {remedy(name)}"
     name = ".".join(str(part) for part in error["loc"][:2] if isinstance(part, str))  # deeper parts are pydantic's
+    if error["type"] == "literal_error":
+        known = re.findall("'([^']+)'", error["ctx"]["expected"])
+        return f"{name}: there is no {error['input']!r}; {did_you_mean(str(error['input']), known)}{remedy(name)}"
     return f"{name}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}; {remedy(name)}"

@@ -10,7 +10,7 @@ from typing import Any
 from dedupkit.errors import DedupkitError
 from dedupkit.sample import Fault, Reason
 from dedupkit.sources.listing import error_text, is_image_name, public
-from dedupkit.stores import steady
+from dedupkit.stores import is_url, steady
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class FilesAnywhere:
         if not is_image_name(path.partition("::")[0]):
             return Fault(Reason.MISSING_IMAGE, "the row holds no bytes, and its path is not that of an image")
         try:
-            if "://" not in path:
+            if not is_url(path):
                 return read_local(Path(path), self.max_bytes)
             import fsspec
 

@@ -148,7 +148,7 @@ def _local_entry(entry: os.DirEntry[str], real_root: str, prefix: str) -> Entry 
         if entry.is_symlink():
             if entry.is_dir():
                 return None
-            if not str(Path(entry.path).resolve()).startswith(real_root.rstrip("/") + "/"):
+            if not Path(entry.path).resolve().is_relative_to(real_root):
                 return Entry(name, 0, "", "a link that leads outside the folder")
         status = entry.stat()
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dedupkit.errors import UsageError
 from dedupkit.sources.folder import FolderSource
 from dedupkit.sources.listing import Entry, File, error_text, is_image_name, list_folder, public
-from dedupkit.sources.places import Place, find_files, is_pattern, place_of
+from dedupkit.sources.places import Place, find_files, is_pattern, place_of, unreadable
 from dedupkit.sources.webdataset import TAR_ENDINGS, WebDatasetSource
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TABLE_ENDINGS = (".parquet", ".pq", ".arrow", ".feather", ".ipc")  # of `tables`, which is not imported for tars
 _ARCHIVE_ENDINGS = (".zip", ".7z", ".rar")
+_VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 _KNOWN = "a folder of images, tars, Parquet or Arrow files, or a saved dataset"
 
 
@@ -156,10 +157,17 @@ def _open_folder(place: Place, options: SourceOptions, max_bytes: int, shown: st
         return _open_files(_files_of(entries, place), place.path, options, max_bytes, shown)
     source = _folder_source(place.path, place.filesystem, options, max_bytes, shown)
     if not source.has_images():
-        archives = any(entry.name.lower().endswith(_ARCHIVE_ENDINGS) for entry in entries)
-        remedy = "unpack its archives first" if archives else f"give {_KNOWN}"
-        raise UsageError(f"{shown} holds no images; {remedy}")
+        raise UsageError(f"{shown} holds no images; {_instead([entry.name.lower() for entry in entries])}")
     return source
+
+
+def _instead(names: list[str]) -> str:
+    """What to do about a folder that holds only such files."""
+    if any(name.endswith(_ARCHIVE_ENDINGS) for name in names):
+        return "unpack its archives first"
+    if any(name.endswith(_VIDEO_ENDINGS) for name in names):
+        return "videos are not read: write their frames as images first, with ffmpeg for one"
+    return f"give {_KNOWN}"
 
 
 def _splits(place: Place, shown: str) -> str:
@@ -191,7 +199,9 @@ def _open_files(files: list[File], root: str, options: SourceOptions, max_bytes:
     kinds = {"tars": tars, "tables": tables, "images": images}
     present = [name for name, found in kinds.items() if found]
     if len(present) > 1:
-        raise UsageError(f"{shown} holds {' and '.join(present)}; name one kind with a glob, such as *{_ending(tars)}")
+        held = " and ".join(f"{name} ({kinds[name][0].name})" for name in present)
+        remedy = f"name one kind with a glob, such as *{_ending(tars)}, or move the others"
+        raise UsageError(f"{shown} holds {held}; {remedy}")
     if tars:
         return WebDatasetSource(files=tuple(tars), options=options, max_bytes=max_bytes)
     if tables:
@@ -203,7 +213,7 @@ def _open_files(files: list[File], root: str, options: SourceOptions, max_bytes:
         return replace(source, names=frozenset(file.path[len(root.rstrip("/")) + 1 :] for file in images))
     if any(file.name.lower().endswith(_ARCHIVE_ENDINGS) for file in files):
         raise UsageError(f"{shown} is an archive that cannot be streamed; unpack it and give the folder")
-    raise UsageError(f"{shown} is neither image, tar nor table; give {_KNOWN}")
+    raise UsageError(f"{shown} is neither image, tar nor table; {_instead([file.name.lower() for file in files])}")
 
 
 def _folder_source(root: str, filesystem: Any, options: SourceOptions, max_bytes: int, shown: str) -> FolderSource:
@@ -231,7 +241,7 @@ def _file_at(place: Place, url: str) -> File:
     try:
         return place.file()
     except OSError as error:
-        raise UsageError(f"{public(url)} cannot be read: {error_text(error)}; check its name") from error
+        raise unreadable(url, error) from error
 
 
 def _are_companions(tables: list[File], tars: list[File]) -> bool:

@@ -10,9 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, did_you_mean
 from dedupkit.sources.listing import File, error_text, public, stamp_of
-from dedupkit.stores import missing_package, steady
+from dedupkit.stores import is_url, missing_package, steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,8 +88,10 @@ def place_of(url: str) -> Place:
     UsageError
         If its filesystem is unknown or not installed.
     """
-    if "://" not in url and "::" not in url:
-        return Place(str(Path(url).expanduser().absolute()))
+    if not url.strip():
+        raise UsageError("an empty path names nothing; name a folder, or . for this one")
+    if not is_url(url):
+        return Place(Path(url).expanduser().absolute().as_posix())
     import fsspec
     from fsspec.implementations.local import LocalFileSystem
 
@@ -100,6 +102,38 @@ def place_of(url: str) -> Place:
     except (ValueError, OSError) as error:
         raise UsageError(f"{public(url)} cannot be opened: {error_text(error)}; check the URL") from error
     return Place(path) if isinstance(filesystem, LocalFileSystem) else Place(path, filesystem)
+
+
+def slashed(path: str, separator: str = os.sep) -> str:
+    r"""A local path with / between its parts, which Windows takes too.
+
+    Examples
+    --------
+    >>> slashed(r"C:\\photos\\a.jpg", separator="\\\\")
+    'C:/photos/a.jpg'
+    """
+    return path if separator == "/" else path.replace(separator, "/")
+
+
+def unreadable(url: str, error: OSError, part: str = "") -> UsageError:
+    """The error of a path or URL at which nothing can be read, with what was meant, where that can be guessed."""
+    if not isinstance(error, FileNotFoundError):
+        return UsageError(f"{public(url)}{part} cannot be read: {error_text(error)}; check its permissions")
+    return UsageError(f"{public(url)}{part} cannot be read: there is no such file or folder; {_meant(url)}")
+
+
+def _meant(url: str) -> str:
+    if is_url(url):
+        return "check the URL"
+    if "\\" in url and os.sep == "/":
+        return f"here folders are separated by /, as in {url.replace(chr(92), '/')}"
+    path = Path(url).expanduser().absolute()
+    while not path.parent.is_dir() and path.parent != path:
+        path = path.parent
+    with suppress(OSError):
+        there = sorted(each.name for each in path.parent.iterdir())
+        return f"{did_you_mean(path.name, there)}check its name in {path.parent}"
+    return "check its name"
 
 
 def find_files(pattern: str) -> tuple[str, list[File]]:
@@ -127,12 +161,12 @@ def is_glob(url: str) -> bool:
     """Whether a path or URL holds glob characters and is not itself the name of something local."""
     if re.match(r"(.*::)?https?://", url):
         return "*" in url.partition("?")[0]  # "?" starts a query there
-    return bool(re.search(r"[*?\[]", url)) and not ("://" not in url and Path(url).expanduser().exists())
+    return bool(re.search(r"[*?\[]", url)) and not (not is_url(url) and Path(url).expanduser().exists())
 
 
 def is_pattern(url: str) -> bool:
     """Whether a path or URL is a glob or a brace range."""
-    return is_glob(url) or (len(expand_braces(url)) > 1 and not ("://" not in url and Path(url).expanduser().exists()))
+    return is_glob(url) or (len(expand_braces(url)) > 1 and not (not is_url(url) and Path(url).expanduser().exists()))
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -176,13 +210,13 @@ def _single(url: str, pattern: str) -> File:
         return place_of(url).file()
     except OSError as error:
         part = "" if url == pattern else f" (of {public(pattern)})"
-        raise UsageError(f"{public(url)}{part} cannot be read: {error_text(error)}; check its name") from error
+        raise unreadable(url, error, part) from error
 
 
 def _list_at_once(urls: list[str]) -> None:
     """List the folders of remote files once: the filesystem's cache then answers for each file."""
     for folder in sorted({url.rpartition("/")[0] for url in urls if not is_glob(url)}):
-        place = place_of(folder) if "://" in folder else None
+        place = place_of(folder) if is_url(folder) else None
         if place is not None and place.filesystem is not None and not re.match(r"(.*::)?https?://", folder):
             with suppress(OSError):  # a file that is not there is reported by its own name
                 place.filesystem.ls(place.path, detail=True)
@@ -203,14 +237,15 @@ def _globbed(url: str) -> list[File]:
 def _glob_local(pattern: str) -> list[str]:
     import glob
 
-    return glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    return [slashed(path) for path in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - Path.glob takes no absolute pattern
 
 
 def _fixed_folder(pattern: str) -> str:
     """The part of a pattern before its first glob character or brace, up to the last slash in it."""
-    fixed = re.split(r"[*\[{]" if "://" in pattern else r"[*?\[{]", pattern, maxsplit=1)[0]
+    pattern = pattern if is_url(pattern) else slashed(pattern)
+    fixed = re.split(r"[*\[{]" if is_url(pattern) else r"[*?\[{]", pattern, maxsplit=1)[0]
     folder = fixed.rpartition("/")[0]
-    if "://" in pattern and "://" not in folder:
+    if is_url(pattern) and "://" not in folder:
         return f"{folder}/"  # memory://*.tar
     return folder or ("/" if fixed.startswith("/") else os.curdir)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.conftest import draw_picture
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -55,3 +58,17 @@ def test_what_comments_say_is_what_comes_out() -> None:
             assert eval(expression, names) == eval(value)
             claims += 1
     assert claims == 3
+
+
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        draw_picture(number // 2).save(tmp_path / "photos" / f"{number}.png")
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["found"].groups == [["0.png", "1.png"]]
+    assert names["result"].summary["samples"]["kept"] == 2
+    assert len(text.splitlines()) < 60

@@ -68,7 +68,7 @@ def test_a_slanted_picture_keeps_one_edge_and_shortens_the_other(picture: Callab
 
 
 def test_unknown_names_are_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"edits must be of reencoded, .*; got 'sepia'"):
+    with pytest.raises(UsageError, match=r"edits must be of .* got 'sepia'; name some of reencoded"):
         edits_named(["mirrored", "sepia"])
     with pytest.raises(UsageError, match="got none"):
         edits_named([])

@@ -112,7 +112,7 @@ def test_a_range_of_a_billion_files_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "nothing cannot be read: No such file or directory; check its name"),
+        ("nothing", "nothing cannot be read: there is no such file or folder; check its name"),
         ("empty", "empty holds no images; give a folder of images, tars"),
         ("empty/*.tar", r"no file matches .*empty/\*\.tar; check the pattern"),
         ("shards/{00001..00009}.tar", r"00003.tar \(of .*\) cannot be read"),
@@ -134,7 +134,7 @@ def test_what_cannot_be_a_source_is_refused_with_a_remedy(folder: Path, name: st
 
 def test_images_beside_tables_are_refused(folder: Path) -> None:
     (folder / "tables" / "a.jpg").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"holds tables and images; name one kind with a glob, such as \*\.parquet"):
+    with pytest.raises(UsageError, match=r"holds tables \(.*\) and images \(a.jpg\); name one kind with a glob"):
         open_source(folder / "tables")
 
 
