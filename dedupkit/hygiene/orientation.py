@@ -8,7 +8,7 @@ the edge.  No package that is kept carries libjpeg's lossless transform.
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,6 +16,9 @@ from PIL import Image, JpegImagePlugin
 
 from dedupkit.fingerprints.decode import orientation_of, strict_pillow, upright
 from dedupkit.hygiene.metadata import ORIENTATION_TAG, PNG_SIGNATURE, container_of, png_chunks, riff_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FULL_COLOUR, _HALF_WIDTH = 0, 1  # Pillow's numbers of 4:4:4 and 4:2:2
 _WEBP_QUALITY = 95  # that of [augment]; what a lossy file was made with does not stand in it
@@ -59,8 +62,7 @@ def baked(data: bytes) -> bytes:
             if getattr(image, "is_animated", False) and image.format != "MPO":
                 return data
             image.load()
-            bake = {"jpeg": _baked_jpeg, "png": _baked_png, "webp": _baked_webp}[container]
-            return bake(image, orientation, data)
+            return _BAKERS[container](image, orientation, data)
     except MemoryError:
         raise  # the machine's fault, not the image's
     except Exception:  # noqa: BLE001 - decoders of hostile bytes raise whatever they like; the image stays as it is
@@ -136,3 +138,10 @@ def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+_BAKERS: dict[str, Callable[[Any, int, bytes], bytes]] = {
+    "jpeg": _baked_jpeg,
+    "png": _baked_png,
+    "webp": _baked_webp,
+}
