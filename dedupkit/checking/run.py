@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dedupkit.checking.limits import Limit
 from dedupkit.checking.result import Check, Finding, Outcome
-from dedupkit.cleaning import _described, with_marks
+from dedupkit.cleaning import described, with_marks
 from dedupkit.decontamination.references import fingerprinted, named, recipe_for
 from dedupkit.decontamination.run import Decontamination
 from dedupkit.engines.opening import check_reach, open_engine
@@ -128,7 +128,7 @@ def check(
         fingerprints = journey.fingerprint()
         samples = sum(report["rows"] for report in fingerprints)
         if not samples:
-            raise UsageError(f"{_described(source)} holds no samples; name a source with images")
+            raise UsageError(f"{described(source)} holds no samples; name a source with images")
         matched = journey.match(fingerprints)
         journey.decide(fingerprints, matched)
         findings = [each for name in limits for each in _FOUND[name](journey, matched)]
@@ -141,7 +141,7 @@ def check(
     outcomes += [_outcome("leak", Limit.of("no_leak", 0), findings, samples, name) for name in sets]
     is_folder = isinstance(source, (str, os.PathLike)) and Path(source).is_dir()
     return Check(
-        source=_described(source),
+        source=described(source),
         samples=samples,
         outcomes=tuple(outcomes),
         findings=tuple(findings),

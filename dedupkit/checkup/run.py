@@ -108,7 +108,7 @@ def _versions() -> dict[str, str]:
         platform.system() or "system": f"{platform.release()} {platform.machine()}",
     }
     try:
-        from dedupkit.options import versions
+        from dedupkit.versions import versions
 
         return found | dict(versions())
     except Exception:  # noqa: BLE001 - what is missing is told among the findings

@@ -108,7 +108,7 @@ def to_label_studio(
 
 
 def overrides_from_label_studio(
-    answers: str | os.PathLike[str] | list[Mapping[str, Any]],
+    answers: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
 ) -> list[Override]:
     """What the answers to `to_label_studio`'s tasks ask a run to do otherwise.
 

@@ -43,7 +43,7 @@ class Cells:
         """How many places have to be looked up together, so that a cell has so many visitors on average."""
         if self.visits is None:
             return 0
-        return visitors * (len(self.starts) - 1) // self.visits.shape[1]
+        return visitors * (len(self.starts) - 1) // int(self.visits.shape[1])
 
     def visited(self, places: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Each cell that some of these places look into, and which of them do."""

@@ -157,6 +157,6 @@ def _evidence(group: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[s
 def pair_words(row: Mapping[str, Any]) -> str:
     """What speaks for a pair, such as "cosine 0.83, 95% of 21 blocks agree over 97%"."""
     shared = {name: row.get(name) for name in GalleryMember.__slots__ if name in row}
-    member = dict.fromkeys(("position", "key", "shard", "kept", "kept_key"))
+    member: dict[str, Any] = dict.fromkeys(("position", "key", "shard", "kept", "kept_key"))
     trimmed = _TRIMMED.get(row.get("trimmed") or "")
     return evidence(GalleryMember(**(member | shared | {"trimmed": trimmed})), None)

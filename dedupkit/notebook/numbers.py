@@ -108,9 +108,9 @@ def of_plan(plan: Plan) -> Fragment:
 
 def of_audit(audit: Audit) -> Fragment:
     """The answers, a sentence each; what canaries say only in sum."""
-    from dedupkit.audit.sections import QUESTIONS
+    from dedupkit.audit.sections import question
 
-    rows = tuple((QUESTIONS[name], answer) for name, answer in audit.answers.items())
+    rows = tuple((question(name), answer) for name, answer in audit.answers.items())
     return Fragment(
         title=f"Audit of {audit.model}",
         facts=[(f"{len(audit.findings)}", "questions asked"), (f"{len(audit.skipped)}", "skipped")],

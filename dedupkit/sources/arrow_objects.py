@@ -216,10 +216,11 @@ def _shards(tables: Iterator[pa.Table], columns: Columns, spool_to: Folder | Non
     first = 0
     for number, table in enumerate(tables):
         if spool_to is None:
-            location, content = Held(table), _write(table)
+            location: Held | Spooled = Held(table)
+            content = _write(table)
         else:
-            location = Spooled(spool_to, f"rows-{number:05d}.arrow")
-            with spool_to.writing(location.name) as handle:
+            location = Spooled(spool_to, name := f"rows-{number:05d}.arrow")
+            with spool_to.writing(name) as handle:
                 content = _write(table, handle)
         yield Shard(f"rows-{first:08d}", content + _files_stamp(table, columns), location, table.nbytes)
         first += table.num_rows
