@@ -445,6 +445,8 @@ class Journey:
         # Code cannot be compared, so decisions of a policy that is code are made anew each time.
         stale = parts if callable(keep.policy) else stale_parts("decisions", stage, parts)
         if stale:
+            if by_hand is None:
+                forget_marks(self)
             names = {part.name for part in stale}
             with self.scratch() as folder:
                 for done, (part, table) in enumerate(
@@ -459,7 +461,6 @@ class Journey:
 
     def _by_hand(self, fingerprints: Sequence[dict[str, Any]], canaries: NDArray[numpy.uint64] | None) -> ByHand | None:
         if self.overrides is None:
-            forget_marks(self)
             return None
         by_hand = place_marks(self, self.overrides, fingerprints)
         if canaries is not None:
