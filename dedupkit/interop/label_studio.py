@@ -24,7 +24,7 @@ from dedupkit.sample import Fault
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dedupkit.cleaning import Result
     from dedupkit.recipe import Recipe

@@ -152,14 +152,14 @@ def test_pairs_and_decisions_pass_through_other_libraries_unchanged(
     for given in (found.pairs, result.decisions()):
         rows = given.to_pylist()
         assert pl.from_arrow(given).to_dicts() == rows
-        assert duckdb.query("select * from given").to_arrow_table().to_pylist() == rows
+        assert duckdb.connect().sql("select * from given").to_arrow_table().to_pylist() == rows
         frame = given.to_pandas(types_mapper=pd.ArrowDtype)
         assert frame.iloc[:, 0].tolist() == given.column(0).to_pylist()
 
 
 def test_duckdb_reads_the_decisions_where_they_lie(result: dedupkit.Result) -> None:
     query = f"select kept_key, evidence.hamming_bits from '{result.out}/decisions.parquet' where action = 'drop'"
-    assert sorted(duckdb.query(query).fetchall(), key=str) == sorted(
+    assert sorted(duckdb.connect().sql(query).fetchall(), key=str) == sorted(
         (
             (row["kept_key"], row["evidence"] and row["evidence"]["hamming_bits"])
             for row in result.decisions().to_pylist()
