@@ -61,12 +61,12 @@ class Audit:
         return f"The canaries' commitment, to be compared with the one published before training: {self.commitment}."
 
     def _repr_html_(self) -> str:
-        from dedupkit.notebook.numbers import of_audit
+        from dedupkit.audit.fragment import of_audit
 
         return of_audit(self).html()
 
     def __repr__(self) -> str:
-        from dedupkit.notebook.numbers import audit_text
+        from dedupkit.audit.fragment import audit_text
 
         return audit_text(self)
 

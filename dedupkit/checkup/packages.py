@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 BRINGS = {
     "audit": "dedupkit audit: what a trained model gives away",
     "azure": "sources and output on az:// and abfs://",
+    "check": "JUnit files of dedupkit check",
+    "croissant": "Croissant metadata beside emitted sets",
+    "mds": "streaming.StreamingDataset over MDS output",
     "canaries": "encrypted manifests of canaries",
     "diffusers": "audits of diffusers pipelines",
     "documents": "hygiene.documents: pages of text are found",

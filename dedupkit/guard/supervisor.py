@@ -41,7 +41,8 @@ def suspects() -> frozenset[bytes]:
 
 def can_supervise() -> bool:
     """Whether this system has what it takes."""
-    return sys.platform == "linux" and hasattr(os, "pidfd_open") and os.environ.get("DEDUPKIT_SUPERVISE", "1") != "0"
+    has_all = hasattr(os, "fork") and hasattr(os, "pidfd_open") and hasattr(signal, "SIGKILL")
+    return sys.platform == "linux" and has_all and os.environ.get("DEDUPKIT_SUPERVISE", "1") != "0"
 
 
 def supervise() -> int | None:
@@ -81,7 +82,7 @@ def _begin(folder: Path) -> None:
 def _watched(child: int, folder: Path) -> int:
     """Wait for a process and watch it on; its exit code, negative for the signal that it died of."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT,)}
-    passed_on = (signal.SIGTERM, signal.SIGHUP)
+    passed_on = _BY_HAND[1:]
     before |= {number: signal.signal(number, lambda got, _: os.kill(child, got)) for number in passed_on}
     handle = os.pidfd_open(child)
     try:

@@ -77,7 +77,9 @@ def _is_child(pid: int) -> bool:
 
 
 def _most_memory() -> int:
-    with suppress(ValueError, OSError, AttributeError):
+    if not hasattr(os, "sysconf"):
+        return 1 << 62
+    with suppress(ValueError, OSError):
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return int(_SHARE_OF_MEMORY * min(machine, _of_group(machine)))
     return 1 << 62

@@ -163,6 +163,8 @@ def decide_about_all(
     # Code cannot be compared, so decisions of a policy that is code are made anew each time.
     stale = parts if callable(keep.policy) else stale_parts("decisions", stage, parts)
     if stale:
+        if by_hand is None:
+            forget_marks(journey)
         names = {part.name for part in stale}
         with journey.scratch() as folder:
             decided = zip(parts, _decided(journey, matched, folder, by_hand), strict=True)
@@ -179,7 +181,6 @@ def _by_hand(
     journey: Journey, fingerprints: Sequence[dict[str, Any]], canaries: NDArray[np.uint64] | None
 ) -> ByHand | None:
     if journey.overrides is None:
-        forget_marks(journey)
         return None
     by_hand = place_marks(journey, journey.overrides, fingerprints)
     if canaries is not None:

@@ -12,7 +12,6 @@ from dedupkit.sample import Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dedupkit.audit.report import Audit
     from dedupkit.calibration.result import Calibration
     from dedupkit.index.asking import Twin
     from dedupkit.planning.result import Plan
@@ -104,28 +103,6 @@ def of_plan(plan: Plan) -> Fragment:
             ('plan.again(machine="cores=64,memory=256GiB")', "on another machine, without measuring again"),
         ],
     )
-
-
-def of_audit(audit: Audit) -> Fragment:
-    """The answers, a sentence each; what canaries say only in sum."""
-    from dedupkit.audit.sections import question
-
-    rows = tuple((question(name), answer) for name, answer in audit.answers.items())
-    return Fragment(
-        title=f"Audit of {audit.model}",
-        facts=[(f"{len(audit.findings)}", "questions asked"), (f"{len(audit.skipped)}", "skipped")],
-        tables=(Table(("question", "answer"), rows),) if rows else (),
-        notes=[f"about {audit.data}", *(f"{name} skipped: {why}" for name, why in audit.skipped.items())],
-        hints=[("audit.write(folder)", "audit.html with figures and pictures, and audit.json")],
-    )
-
-
-def audit_text(audit: Audit) -> str:
-    """The answers in a few lines."""
-    fragment = of_audit(audit)
-    answers = [f"  {name}: {answer}" for name, answer in audit.answers.items()]
-    first, *rest = fragment.text().split("\n")
-    return "\n".join([first, *answers, *rest])
 
 
 def of_twins(twins: Sequence[Twin]) -> Fragment:
