@@ -24,6 +24,7 @@ from dedupkit.errors import DedupkitError, UsageError, public
 from dedupkit.index.commands import app as index_commands
 from dedupkit.planning.commands import plan
 from dedupkit.recipe_cli import recipe_app
+from dedupkit.report.commands import report
 from dedupkit.stores import is_remote
 from dedupkit.terminal import printable
 
@@ -48,6 +49,7 @@ app.add_typer(index_commands)
 app.command()(audit)
 app.command()(plan)
 app.command()(decontaminate)
+app.command()(report)
 
 _Source = Annotated[
     str,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dedupkit.hygiene.captions import CaptionFinding
 from dedupkit.sample import Note, Reason, Tier
 
 if TYPE_CHECKING:
     from dedupkit.mitigation.stage import CaptionFacts
-    from dedupkit.report.gallery import GalleryMember
 
 REASONS = {
     Reason.UNIQUE: ("Unique", "nothing else in the set looks like it"),
@@ -70,7 +69,40 @@ FINDINGS = {
     CaptionFinding.BOILERPLATE_ONLY: "nothing but boilerplate",
 }
 
+TIERS = {
+    Tier.EXACT: "same bytes",
+    Tier.PERCEPTUAL: "near hash",
+    Tier.GEOMETRIC: "edited, proven by geometry",
+    Tier.DESCRIPTOR: "near by embedding",
+    Tier.LOOK_ALIKE: "look-alike",
+}
+
 _TRIMMED = {"this": "frame trimmed", "kept": "frame of the kept one trimmed", "both": "frames trimmed"}
+
+
+class Evidence(Protocol):
+    """What speaks for a pair, be it of a decision or of the table of pairs."""
+
+    @property
+    def tier(self) -> str | None: ...
+    @property
+    def hamming_bits(self) -> int | None: ...
+    @property
+    def orientation(self) -> str | None: ...
+    @property
+    def trimmed(self) -> str | None: ...
+    @property
+    def cosine(self) -> float | None: ...
+    @property
+    def inliers(self) -> int | None: ...
+    @property
+    def blocks(self) -> int | None: ...
+    @property
+    def agreement(self) -> float | None: ...
+    @property
+    def overlap(self) -> float | None: ...
+    @property
+    def score(self) -> float | None: ...
 
 
 def caption_words(facts: CaptionFacts) -> list[tuple[int, str]]:
@@ -85,7 +117,7 @@ def caption_words(facts: CaptionFacts) -> list[tuple[int, str]]:
     return [(count, words) for count, words in rows if count]
 
 
-def evidence(member: GalleryMember, hash_bits: int) -> str:
+def evidence(member: Evidence, hash_bits: int) -> str:
     """Why a member counts as a copy, such as "12 of 256 bits differ, mirrored left-right, frame trimmed".
 
     Examples
@@ -110,3 +142,41 @@ def evidence(member: GalleryMember, hash_bits: int) -> str:
     if member.trimmed in _TRIMMED:
         parts.append(_TRIMMED[str(member.trimmed)])
     return ", ".join(parts)
+
+
+def plain_words(seen: Evidence, hash_bits: int) -> str:
+    """What a person wants to know first of a copy, such as "mirrored, 71 % of the frame, 212 matching points".
+
+    Examples
+    --------
+    >>> from dedupkit.report.gallery import GalleryMember
+    >>> member = GalleryMember(position=1, key="a", shard="s", kept=False, kept_key="b", tier="geometric",
+    ...                        overlap=0.71, inliers=212, orientation="mirrored")
+    >>> plain_words(member, 256)
+    'mirrored, 71 % of the frame, 212 matching points'
+    """
+    if seen.tier == Tier.EXACT:
+        return "same bytes"
+    parts = [] if seen.orientation in (None, "as is") else [str(seen.orientation)]
+    if seen.trimmed in _TRIMMED:
+        parts.append(_TRIMMED[str(seen.trimmed)])
+    if seen.inliers:
+        parts += [f"{100 * (seen.overlap or 0):.0f} % of the frame", f"{seen.inliers} matching points"]
+    elif seen.inliers == 0:
+        parts.append("nothing in them lies over the other")
+    elif seen.hamming_bits is not None:
+        parts.append(f"{seen.hamming_bits} of {hash_bits} bits differ" if seen.hamming_bits else "same hash")
+    if seen.inliers is None and seen.hamming_bits is None and seen.cosine is not None:
+        parts.append(f"embeddings agree to {seen.cosine:.2f}")
+    return ", ".join(parts)
+
+
+def similarity(seen: Evidence, hash_bits: int) -> float | None:
+    """How sure a pair is, in [0, 1]: geometry's score, the share of bits that agree, or the cosine; 1 of same bytes."""
+    if seen.tier == Tier.EXACT:
+        return 1.0
+    if seen.tier == Tier.GEOMETRIC and seen.score is not None:
+        return seen.score
+    if seen.tier == Tier.PERCEPTUAL and seen.hamming_bits is not None:
+        return 1 - seen.hamming_bits / hash_bits
+    return seen.cosine
