@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dedupkit.report.words import plain_words
+from dedupkit.report.words import plain_words, turn_words
 from dedupkit.sample import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dedupkit.recipe import Matching
+    from dedupkit.report.gallery import GalleryGroup, GalleryMember
 
 MAX_OF_A_SIDE = 30
 MAX_LOOK_ALIKES = 40
 _COLUMNS = ["a", "b", "tier", "hamming_bits", "orientation", "trimmed", "cosine"]
-_COLUMNS += ["inliers", "blocks", "agreement", "overlap", "score"]
+_COLUMNS += ["inliers", "blocks", "agreement", "overlap", "transform", "score"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class ShownPair:
     agreement: float | None
     overlap: float | None
     score: float | None
+    turn: str | None
 
     def words(self, hash_bits: int) -> str:
         """The evidence for people."""
@@ -185,4 +187,26 @@ def _take(nearest: dict[_Side, pa.Table], side: _Side, table: pa.Table, count: i
 
 
 def _shown(rows: pa.Table | None) -> tuple[ShownPair, ...]:
-    return () if rows is None else tuple(ShownPair(**row) for row in rows.to_pylist())
+    found = [] if rows is None else rows.to_pylist()
+    return tuple(ShownPair(turn=turn_words(row.pop("transform")), **row) for row in found)
+
+
+def with_turns(gallery: Sequence[GalleryGroup], pairs: Iterable[pa.Table]) -> list[GalleryGroup]:
+    """Groups whose edited copies tell how geometry had to turn them, out of all pairs, some at a time."""
+    shown = pa.array(sorted({each for group in gallery for each in group.positions}), pa.uint64())
+    turns: dict[frozenset[int], str] = {}
+    for table in pairs:
+        here = table.select(["a", "b", "transform"]).filter(pc.equal(table["tier"], Tier.GEOMETRIC.value))
+        here = here.filter(pc.and_(*(pc.is_in(here[end], value_set=shown) for end in ("a", "b"))))
+        for row in here.to_pylist():
+            if words := turn_words(row["transform"]):
+                turns[frozenset((row["a"], row["b"]))] = words
+    return [replace(group, members=_turned(group, turns)) for group in gallery]
+
+
+def _turned(group: GalleryGroup, turns: Mapping[frozenset[int], str]) -> tuple[GalleryMember, ...]:
+    kept = {member.key: member.position for member in group.members if member.kept}
+    return tuple(
+        replace(each, turn=turns.get(frozenset((each.position, kept.get(each.kept_key or "", each.position)))))
+        for each in group.members
+    )

@@ -47,6 +47,8 @@ class GalleryMember:
         Of the two descriptors.
     inliers, blocks, agreement, conflict, outline, off_tone, overlap, score : number or None
         What geometry found, as in `dedupkit.sample.EVIDENCE`.
+    turn : str or None
+        How geometry had to turn it, in words.
     """
 
     position: int
@@ -67,6 +69,7 @@ class GalleryMember:
     off_tone: float | None = None
     overlap: float | None = None
     score: float | None = None
+    turn: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,9 +34,9 @@ class Scale:
     values : callable
         Makes the numbers out of `COLUMNS`.
     option : str
-        The limit in ``[hygiene]``, and
+        The limit in ``[hygiene]``; empty where none is on this scale.
     limit : callable
-        where it stands on this scale.
+        Where it stands.
     """
 
     name: str
@@ -68,8 +68,8 @@ SCALES = (
         words="middle between the darkest and the brightest tone, in levels of 0 to 255",
         edges=_shares(16, 256),
         values=lambda seen: (seen["darkest"] + seen["brightest"]) / 2,
-        option="min_brightest",
-        limit=lambda hygiene: hygiene.min_brightest / 2,
+        option="",
+        limit=lambda hygiene: 0.0,
     ),
     Scale(
         name="contrast",
@@ -176,7 +176,7 @@ def drawn_bars(histogram: Histogram, recipe: Recipe) -> dict[str, Any]:
         "bars": bars,
         "low": f"{scale.edges[0]:g}",
         "high": f"{scale.edges[-1]:g}" if scale.edges[-1] in (1, 256) else f"{scale.edges[-1]:g}+",
-        "limit": f"{100 * _along(scale.edges, scale.limit(recipe.hygiene)):.2f}",
+        "limit": "" if not scale.option else f"{100 * _along(scale.edges, scale.limit(recipe.hygiene)):.2f}",
         "option": scale.option,
         "spoken": f"{scale.title} of {histogram.total:,} pictures; most of them at {_between(scale, peak)}.",
     }

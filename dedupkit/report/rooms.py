@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dedupkit.mitigation.stage import CLEANED_STAGE
 from dedupkit.parts import read_table, read_tables, table_name
-from dedupkit.report.borderline import Borderline, choose_pairs, limits_of
+from dedupkit.report.borderline import Borderline, choose_pairs, limits_of, with_turns
 from dedupkit.report.facts import sample_facts
 from dedupkit.report.histograms import COLUMNS, count_measures
 from dedupkit.storage import Stage
@@ -97,4 +97,4 @@ def shown_facts(rooms: Rooms, gallery: list[GalleryGroup], matching: Matching, s
     pairs = choose_pairs(*tables, limits_of(matching, searched_bits))
     facts = rooms.facts_of([*pairs.positions, *(each for group in gallery for each in group.positions)])
     shown = pairs.without(lambda position: position not in facts or facts[position].gone)
-    return Shown(gallery, shown, facts)
+    return Shown(with_turns(gallery, rooms.pairs("pairs.parquet")), shown, facts)

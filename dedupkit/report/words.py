@@ -8,6 +8,8 @@ from dedupkit.hygiene.captions import CaptionFinding
 from dedupkit.sample import Note, Reason, Tier
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dedupkit.mitigation.stage import CaptionFacts
 
 REASONS = {
@@ -90,6 +92,8 @@ class Evidence(Protocol):
     @property
     def orientation(self) -> str | None: ...
     @property
+    def turn(self) -> str | None: ...
+    @property
     def trimmed(self) -> str | None: ...
     @property
     def cosine(self) -> float | None: ...
@@ -151,13 +155,14 @@ def plain_words(seen: Evidence, hash_bits: int) -> str:
     --------
     >>> from dedupkit.report.gallery import GalleryMember
     >>> member = GalleryMember(position=1, key="a", shard="s", kept=False, kept_key="b", tier="geometric",
-    ...                        overlap=0.71, inliers=212, orientation="mirrored")
+    ...                        overlap=0.71, inliers=212, turn="mirrored")
     >>> plain_words(member, 256)
     'mirrored, 71 % of the frame, 212 matching points'
     """
     if seen.tier == Tier.EXACT:
         return "same bytes"
-    parts = [] if seen.orientation in (None, "as is") else [str(seen.orientation)]
+    turned = seen.turn if seen.orientation in (None, "as is") else seen.orientation
+    parts = [turned] if turned else []
     if seen.trimmed in _TRIMMED:
         parts.append(_TRIMMED[str(seen.trimmed)])
     if seen.inliers:
@@ -180,3 +185,20 @@ def similarity(seen: Evidence, hash_bits: int) -> float | None:
     if seen.tier == Tier.PERCEPTUAL and seen.hamming_bits is not None:
         return 1 - seen.hamming_bits / hash_bits
     return seen.cosine
+
+
+def turn_words(transform: Sequence[float] | None) -> str | None:
+    """How an affine map turns a picture, of `dedupkit.sample.PAIRS`; None where it does not.
+
+    Examples
+    --------
+    >>> turn_words([-1, 0, 1, 0, 1, 0]), turn_words([0, -1, 1, 1, 0, 0]), turn_words([0.7, 0.1, 0, 0, 0.7, 0])
+    ('mirrored', 'turned', None)
+    """
+    if transform is None:
+        return None
+    (xx, xy, _), (yx, yy, _) = transform[:3], transform[3:]
+    size = xx * yy - xy * yx
+    turned = abs(xy) + abs(yx) > abs(xx) + abs(yy) or (size > 0 and xx < 0)
+    words = ["mirrored"] * (size < 0) + ["turned"] * turned
+    return " and ".join(words) or None

@@ -354,11 +354,13 @@
     );
   }
 
+  const keptFirst = (places) => [...places].sort((a, b) => (samples[a].a === "drop") - (samples[b].a === "drop"));
+
   function pairCard(pair, verdict) {
     return h(
       "figure",
       { class: "pair-card" },
-      h("div", { class: "two" }, pair.p.map(side)),
+      h("div", { class: "two" }, keptFirst(pair.p).map(side)),
       h("figcaption", {}, verdict, h("span", { class: "evidence", title: pair.q }, pair.e)),
     );
   }
@@ -388,9 +390,9 @@
         gained && `${counted(gained, "pair", "pairs")} more would be copies`,
         lost && `${counted(lost, "pair", "pairs")} would be none any more`,
       ].filter(Boolean);
-      const what = change.length ? change.join(", ") : "as in this run";
+      const what = change.length ? change.join(", ") : "none changes sides";
       byId("limit-result").textContent =
-        `At ${chosen.option} = ${about().show(limit)} in [matching]: of the ${number(pairs.length)} pairs here, ${what}.`;
+        `${chosen.option} = ${about().show(limit)} in [matching]: of the ${counted(pairs.length, "pair", "pairs")} here ${what}.`;
       const far = (pair) => Math.abs(value(pair) - limit);
       list.show([...pairs].sort((a, b) => far(a) - far(b)));
     }
