@@ -31,7 +31,7 @@ _QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What decides how a sample's pixels are changed: its place and name, how often it stood there, which copy it is."""
+    """What decides how a sample's pixels are changed: its name, how often it stood there, which copy it is."""
 
     position: int
     key: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ import typer
 def report(
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL that dedupkit clean wrote to.")],
     calibration: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What dedupkit calibrate --json wrote; its recall is shown too.")
+        str | None, typer.Option(metavar="FILE", help="What dedupkit calibrate --json wrote; its recall is shown too.")
     ] = None,
     max_size: Annotated[str, typer.Option(metavar="SIZE", help="What the page may take, such as 4MB.")] = "8MiB",
 ) -> None:

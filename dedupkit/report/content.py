@@ -1,4 +1,4 @@
-"""What the page's script shows, as JSON that fits a limit: the most telling pairs and groups first, the rest counted."""
+"""What the page's script shows, as JSON that fits a limit: the most telling pairs and groups, the rest counted."""
 
 from __future__ import annotations
 
