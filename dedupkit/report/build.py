@@ -136,12 +136,13 @@ class Report:
 
     def to_html(self) -> str:
         """The content of ``report.html``: one page that loads nothing from elsewhere."""
-        room = self.max_page_bytes - len(self._page(0))
+        room = self.max_page_bytes - len(self._page(0).encode())
         for _ in range(_TRIES):
             page = self._page(max(0, room))
-            if len(page) <= self.max_page_bytes or room <= 0:
+            over = len(page.encode()) - self.max_page_bytes
+            if over <= 0 or room <= 0:
                 return page
-            room -= len(page) - self.max_page_bytes  # the groups that need no script take room too
+            room -= over  # the groups that need no script take room too
         return self._page(0)
 
     def _page(self, room: int) -> str:

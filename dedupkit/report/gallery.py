@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.report.decided import decided_of
-from dedupkit.sample import DECISIONS, Action, Tier
+from dedupkit.sample import DECISIONS, Action, Reason, Tier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MAX_LARGEST = 200
 MAX_DRAWN = 200
-_COLUMNS = ["group", "action", "copy", "position", "key", "shard", "kept_key", "tier", "evidence"]
+_COLUMNS = ["group", "action", "reason", "copy", "position", "key", "shard", "kept_key", "tier", "evidence"]
+_GONE = pa.array([Reason.BLOCKED.value, Reason.CONTAMINATED.value])  # what was taken down keeps its group's number
 _HELD = 1 << 16  # rows of groups that are held before those that are not shown are let go
 
 
@@ -124,9 +125,11 @@ def choose(
     lot = np.random.default_rng(0).permutation(len(others))[:max_drawn]
     shown = np.concatenate([largest, others[np.sort(lot)]])
     members = _members(read, group[shown], max_members)
+    picked = zip(group[shown].tolist(), counts[shown].tolist(), range(len(shown)), strict=True)
     return [
-        GalleryGroup(group=each, members_total=total, members=members.get(each, ()), drawn=place >= len(largest))
-        for place, (each, total) in enumerate(zip(group[shown].tolist(), counts[shown].tolist(), strict=True))
+        GalleryGroup(group=each, members_total=total, members=members[each], drawn=place >= len(largest))
+        for each, total, place in picked
+        if len(members.get(each, ())) > 1
     ]
 
 
@@ -144,12 +147,13 @@ def _members(read: Decided, groups: NDArray[np.uint64], max_members: int) -> dic
     wanted = pa.array(groups, pa.uint64())
     held = pa.schema([DECISIONS.field(name) for name in _COLUMNS]).empty_table()
     for table in read(_COLUMNS):
-        held = pa.concat_tables([held, table.filter(pc.is_in(table["group"], value_set=wanted)).cast(held.schema)])
+        shown = pc.and_not(pc.is_in(table["group"], value_set=wanted), pc.is_in(table["reason"], value_set=_GONE))
+        held = pa.concat_tables([held, table.filter(shown).cast(held.schema)])
         if held.num_rows > _HELD:
             held = _first_of_each(held, max_members)
     found: dict[int, list[GalleryMember]] = {}
     for row in _first_of_each(held, max_members).to_pylist():
-        group, action, _ = row.pop("group"), row.pop("action"), row.pop("copy")
+        group, action, _, _ = (row.pop(name) for name in ("group", "action", "reason", "copy"))
         member = GalleryMember(**(row.pop("evidence") or {}), **row, kept=action == Action.KEEP)
         found.setdefault(group, []).append(member)
     return {group: tuple(members) for group, members in found.items()}

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedupkit.matching.stage import SearchFacts
@@ -25,6 +25,7 @@ from tests.unit.report.test_report import decision, group, table
 HOSTILE = "</script><!--<script>\u2028\u2029&amp;'\"\\ \ud800"
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
