@@ -1,5 +1,6 @@
 # make demo   the main job on the demo data, from nothing
 # make test   all tests that need no extras
+# make test-browser   the report's page in Chromium, which is installed if there is none
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
@@ -12,16 +13,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-extras check wheel bench clean
+.PHONY: demo test test-extras test-browser check wheel bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not extras" -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -m "not extras and not browser" -n $(JOBS) --dist loadfile
 
 test-extras: $(VENV)/.extras
 	$(BIN)/python -m pytest -m extras
+
+test-browser: $(VENV)/.browser
+	$(BIN)/python -m pytest -m browser tests/browser
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -60,4 +64,13 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml
 
 $(VENV)/.extras: $(VENV)/.dev
 	@$(PIP) install --editable '.[audit,torch,diffusers,imagededup,faces,documents,nsfw,ray]' $(TORCH)
+	@touch $@
+
+# A browser of this machine if it has one; else its package, where we may install; else Playwright's own.
+$(VENV)/.browser: $(VENV)/.dev
+	@$(PIP) install --editable '.[browser-tests]'
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+		{ [ "$$(id -u)" = 0 ] && apt-get install -qqy chromium; } || \
+		{ sudo -n true 2>/dev/null && sudo -n apt-get install -qqy chromium; } || \
+		$(BIN)/python -m playwright install chromium
 	@touch $@

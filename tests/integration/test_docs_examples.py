@@ -25,6 +25,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "object_stores.md",
         "index.md",
         "plan.md",
+        "report.md",
         "streaming.md",
     ],
 )
