@@ -13,7 +13,7 @@ from PIL import Image
 
 from dedupkit.errors import RunError
 from dedupkit.mitigation.encoding import opened
-from dedupkit.sample import ROW_BITS, Action
+from dedupkit.sample import ROW_BITS, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,30 +40,29 @@ class Change:
 
 
 def choose_changes(journey: Journey, gallery: Sequence[GalleryGroup]) -> list[Change]:
-    """Samples to show before and after: half of those kept out of groups, half of the first that nothing else is like.
+    """Samples to show before and after: some kept out of groups, and the first that nothing else is like.
 
-    Canaries are never among them, so that nobody learns from a picture that did not change.
+    Canaries are never among them, for one that did not change would give itself away; and so would one that is passed
+    over in an order that others can tell.  So where there are canaries only groups are looked at, which hold none.
     """
-    if not journey.recipe.augment.changes_pixels:
+    planting = journey.planting
+    if not journey.recipe.augment.changes_pixels or (planting is not None and "dedup" not in planting.exempt):
         return []
     kept = [member.position for group in gallery for member in group.members[:1] if member.kept][: MAX_SHOWN // 2]
-    shards = sorted({position >> ROW_BITS for position in kept} | {0})
-    mine = _canaries(journey, shards[-1] + 1)
+    single = [] if planting is not None else _first_single(journey)
     found: list[Change] = []
-    for number in shards:
-        table = journey.tables.decisions(number, ("position", "key", "action", "group_size", "copy"))
-        stays = table.filter(pc.equal(table["action"], Action.KEEP.value)).drop_columns("action")
-        stays = stays.filter(pc.invert(pc.is_in(stays["position"], value_set=mine)))
-        single = stays.filter(pc.equal(stays["group_size"], 1)).slice(0, 0 if found else MAX_SHOWN // 2)
-        ours = stays.filter(pc.is_in(stays["position"], value_set=pa.array(kept, pa.uint64())))
-        found += [Change(**row) for row in pa.concat_tables([ours, single]).to_pylist()]
-    return found[:MAX_SHOWN]
+    for number in sorted({position >> ROW_BITS for position in (*kept, *single)}):
+        table = journey.tables.decisions(number, ("position", "key", "group_size", "copy"))
+        wanted = pa.array([*kept, *single], pa.uint64())
+        found += [Change(**row) for row in table.filter(pc.is_in(table["position"], value_set=wanted)).to_pylist()]
+    return found
 
 
-def _canaries(journey: Journey, shards: int) -> pa.Array:
-    planting = journey.planting
-    positions = np.empty(0, np.uint64) if planting is None else planting.positions(journey.tables, shards)
-    return pa.array(positions, pa.uint64())
+def _first_single(journey: Journey) -> list[int]:
+    """Positions of the first kept samples that stand in no group."""
+    table = journey.tables.decisions(0, ("position", "reason"))
+    single: list[int] = table.filter(pc.equal(table["reason"], Reason.UNIQUE.value))["position"].to_pylist()
+    return single[: MAX_SHOWN // 2]
 
 
 def before_and_after(image: bytes, change: Change, recipe: Recipe) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def test_what_noise_and_brightness_did_is_shown_as_it_was_emitted_and_never_a_ca
     pictures = Pictures.of(
         Stage(*(Folder(str(tmp_path / "out" / ".dedupkit" / name)) for name in ("thumbnails", "receipts")))
     )
-    assert 1 < len(pictures.changes) <= 6
+    assert len(pictures.changes) == 1  # of the group, which holds no canary: what is passed over would be one
     keys = {row["position"]: row["key"] for row in result.decisions().to_pylist()}
     emitted = {row["key"]: row["image"] for row in result.dataset()}
     own = {sample["key"]: sample["image"] for sample in samples}
