@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from dedupkit.report.words import plain_words, turn_words
 from dedupkit.sample import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dedupkit.recipe import Matching
     from dedupkit.report.gallery import GalleryGroup, GalleryMember
@@ -191,22 +191,39 @@ def _shown(rows: pa.Table | None) -> tuple[ShownPair, ...]:
     return tuple(ShownPair(turn=turn_words(row.pop("transform")), **row) for row in found)
 
 
-def with_turns(gallery: Sequence[GalleryGroup], pairs: Iterable[pa.Table]) -> list[GalleryGroup]:
-    """Groups whose edited copies tell how geometry had to turn them, out of all pairs, some at a time."""
-    shown = pa.array(sorted({each for group in gallery for each in group.positions}), pa.uint64())
-    turns: dict[frozenset[int], str] = {}
-    for table in pairs:
-        here = table.select(["a", "b", "transform"]).filter(pc.equal(table["tier"], Tier.GEOMETRIC.value))
-        here = here.filter(pc.and_(*(pc.is_in(here[end], value_set=shown) for end in ("a", "b"))))
-        for row in here.to_pylist():
-            if words := turn_words(row["transform"]):
-                turns[frozenset((row["a"], row["b"]))] = words
-    return [replace(group, members=_turned(group, turns)) for group in gallery]
+@dataclass(slots=True)
+class Turns:
+    """How geometry had to turn the edited copies of some groups, noted while all pairs go by.
 
+    Attributes
+    ----------
+    gallery : list of GalleryGroup
+        Those groups.
+    """
 
-def _turned(group: GalleryGroup, turns: Mapping[frozenset[int], str]) -> tuple[GalleryMember, ...]:
-    kept = {member.key: member.position for member in group.members if member.kept}
-    return tuple(
-        replace(each, turn=turns.get(frozenset((each.position, kept.get(each.kept_key or "", each.position)))))
-        for each in group.members
-    )
+    gallery: list[GalleryGroup]
+    _found: dict[frozenset[int], str] = field(default_factory=dict)
+
+    def noting(self, pairs: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The same tables."""
+        shown = pa.array(sorted({each for group in self.gallery for each in group.positions}), pa.uint64())
+        for table in pairs:
+            here = table.select(["a", "b", "transform"]).filter(pc.equal(table["tier"], Tier.GEOMETRIC.value))
+            here = here.filter(pc.and_(*(pc.is_in(here[end], value_set=shown) for end in ("a", "b"))))
+            for row in here.to_pylist():
+                if words := turn_words(row["transform"]):
+                    self._found[frozenset((row["a"], row["b"]))] = words
+            yield table
+
+    def told(self) -> list[GalleryGroup]:
+        """The groups, with what was noted."""
+        return [replace(group, members=self._turned(group)) for group in self.gallery]
+
+    def _turned(self, group: GalleryGroup) -> tuple[GalleryMember, ...]:
+        kept = {member.key: member.position for member in group.members if member.kept}
+        return tuple(
+            replace(
+                each, turn=self._found.get(frozenset((each.position, kept.get(each.kept_key or "", each.position))))
+            )
+            for each in group.members
+        )

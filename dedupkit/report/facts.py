@@ -75,7 +75,7 @@ def sample_facts(
     """
     wanted = pa.array(sorted(set(positions)), pa.uint64())
     found: dict[int, SampleFacts] = {}
-    for table in decisions(_DECIDED):
+    for table in decisions(_DECIDED) if len(wanted) else ():
         here = table.filter(pc.is_in(table["position"], value_set=wanted))
         if not here.num_rows:
             continue

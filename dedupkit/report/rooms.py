@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dedupkit.mitigation.stage import CLEANED_STAGE
 from dedupkit.parts import read_table, read_tables, table_name
-from dedupkit.report.borderline import Borderline, choose_pairs, limits_of, with_turns
+from dedupkit.report.borderline import Borderline, Turns, choose_pairs, limits_of
 from dedupkit.report.facts import sample_facts
 from dedupkit.report.histograms import COLUMNS, count_measures
 from dedupkit.storage import Stage
@@ -39,12 +39,15 @@ class Rooms:
         How many there are.
     read_fingerprints : callable, optional
         Gives columns of the fingerprints of the shard of a number; as they lie in `work` if left out.
+    under_way : bool
+        Whether the run is, so that all its files are there.
     """
 
     work: Folder
     decisions: Decided
     shards: int
     read_fingerprints: Callable[[int, Sequence[str]], pa.Table] | None = None
+    under_way: bool = False
 
     def stage(self, name: str) -> Stage:
         """The stage of a name."""
@@ -59,13 +62,13 @@ class Rooms:
     def captions(self, number: int) -> pa.ChunkedArray | None:
         """Cleaned captions of a shard; None where a takedown took them, for those of the source may tell too much."""
         stage = self.stage(CLEANED_STAGE)
-        if not stage.parts.exists(table_name(number)):
+        if not self.under_way and not stage.parts.exists(table_name(number)):
             return None
         return read_table(stage, table_name(number), ("caption",))["caption"]
 
     def pairs(self, name: str) -> Iterator[pa.Table]:
         """Pairs of a file, some rows at a time."""
-        if self.stage("pairs").parts.exists(name):
+        if self.under_way or self.stage("pairs").parts.exists(name):
             yield from read_tables(self.stage("pairs"), name)
 
     def facts_of(self, positions: Iterable[int]) -> dict[int, SampleFacts]:
@@ -93,8 +96,9 @@ class Shown:
 
 def shown_facts(rooms: Rooms, gallery: list[GalleryGroup], matching: Matching, searched_bits: int) -> Shown:
     """Pick the pairs, and look up what is told of all samples that are shown; nothing of those that are blocked."""
-    tables = (rooms.pairs("pairs.parquet"), rooms.pairs("look_alikes.parquet"))
+    turns = Turns(gallery)
+    tables = turns.noting(rooms.pairs("pairs.parquet")), rooms.pairs("look_alikes.parquet")
     pairs = choose_pairs(*tables, limits_of(matching, searched_bits))
     facts = rooms.facts_of([*pairs.positions, *(each for group in gallery for each in group.positions)])
     shown = pairs.without(lambda position: position not in facts or facts[position].gone)
-    return Shown(with_turns(gallery, rooms.pairs("pairs.parquet")), shown, facts)
+    return Shown(turns.told(), shown, facts)

@@ -91,7 +91,7 @@ def report(
             placeholders=suspected_placeholders(decisions, partial(_captions_of, journey)),
             commitment=commitment,
             sensitive=sensitive_facts(journey),
-            facts=shown.facts | rooms.facts_of([each.position for each in pictures.changes]),
+            facts=shown.facts | rooms.facts_of(each.position for each in pictures.changes),
             borderline=shown.borderline,
             histograms=rooms.histograms(),
             changes=pictures.changes,
@@ -107,6 +107,7 @@ def _rooms(journey: Journey, decisions: Decided) -> Rooms:
         decisions=decisions,
         shards=len(journey.shards),
         read_fingerprints=journey.tables.fingerprints,
+        under_way=True,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from dedupkit.recipe import Matching
-from dedupkit.report.borderline import MAX_OF_A_SIDE, choose_pairs, limits_of, with_turns
+from dedupkit.report.borderline import MAX_OF_A_SIDE, Turns, choose_pairs, limits_of
 from dedupkit.report.gallery import GalleryGroup, GalleryMember
 from dedupkit.sample import PAIRS
 
@@ -57,5 +57,7 @@ def test_a_mirrored_copy_says_so_whichever_of_the_two_comes_first() -> None:
         pair(4, 9, "geometric", transform=[-1, 0, 1, 0, 1, 0]),
         pair(9, 11, "geometric", transform=[1, 0, 0, 0, 1, 0]),
     ]
-    (found,) = with_turns([group], tables(rows, 1))
+    turns = Turns([group])
+    assert sum(table.num_rows for table in turns.noting(tables(rows, 1))) == 2
+    (found,) = turns.told()
     assert [each.turn for each in found.members] == [None, "mirrored", None]
