@@ -1,6 +1,7 @@
 # make demo   the main job on the demo data, from nothing
 # make test   all tests that need no extras
 # make test-pythons   unit tests, and a wheel in an empty environment, on every Python of PYTHONS that is found
+# make test-browser   the report's page in Chromium, which is installed if there is none
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
 VENV ?= .venv
@@ -16,19 +17,22 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-extras test-pythons check wheel bench clean
+.PHONY: demo test test-extras test-browser test-pythons check wheel bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not extras" -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -m "not extras and not browser" -n $(JOBS) --dist loadfile
 
 test-extras: $(VENV)/.extras
 	$(BIN)/python -m pytest -m extras
 
 test-pythons: wheel
 	PYTHON_VENVS="$(VENV)/pythons" tests/pythons.sh $(PYTHONS)
+
+test-browser: $(VENV)/.browser
+	$(BIN)/python -m pytest -m browser tests/browser
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -69,4 +73,13 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml
 $(VENV)/.extras: $(VENV)/.dev
 	@$(PIP) install --editable '.[audit,torch,diffusers,imagededup,faces,documents,nsfw,ray]' $(TORCH)
 	@$(PIP) install --no-deps $(STREAMING)
+	@touch $@
+
+# A browser of this machine if it has one; else its package, where we may install; else Playwright's own.
+$(VENV)/.browser: $(VENV)/.dev
+	@$(PIP) install --editable '.[browser-tests]'
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+		{ [ "$$(id -u)" = 0 ] && apt-get install -qqy chromium; } || \
+		{ sudo -n true 2>/dev/null && sudo -n apt-get install -qqy chromium; } || \
+		$(BIN)/python -m playwright install chromium
 	@touch $@

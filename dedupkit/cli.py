@@ -29,6 +29,7 @@ from dedupkit.guard.supervisor import can_supervise, supervise
 from dedupkit.index.commands import app as index_commands
 from dedupkit.planning.commands import plan
 from dedupkit.plugins import import_plugins
+from dedupkit.report.commands import report
 from dedupkit.terminal import printable
 
 _STOPPED = 130  # as shells have it, and typer, which says so of an interrupt
@@ -53,6 +54,7 @@ app.command()(calibrate)
 app.command()(audit)
 app.command()(plan)
 app.command()(decontaminate)
+app.command()(report)
 
 
 @app.command()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import fields as fields_of
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,18 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dedupkit.matching.stage import SearchFacts
 from dedupkit.mitigation.captions import normal_forms
-from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE, CaptionFacts
+from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE
 from dedupkit.parts import Part, make_part, read_table, table_name, write_table
 from dedupkit.publishing import card, croissant
 from dedupkit.publishing.stage import write_cards
-from dedupkit.report.build import build_report
+from dedupkit.report.again import finished_report
 from dedupkit.report.decided import decided_of
-from dedupkit.report.gallery import choose
-from dedupkit.report.previews import MEASURES
-from dedupkit.report.sensitive import SensitiveFacts
-from dedupkit.report.stage import previews_of
+from dedupkit.report.thumbnails import Pictures
 from dedupkit.sample import DECISIONS, FINGERPRINTS, ROW_BITS
 from dedupkit.sinks import FORMATS, make_sink, stage_of
 from dedupkit.sinks.base import WrittenPart
@@ -129,29 +123,17 @@ def _write_report(
 ) -> None:
     """The report of the run that made the set, less what goes."""
     told = out.read_json("report.json")
-    facts = told["captions"] | {"most_repeated": tuple(_still_repeated(told["captions"]["most_repeated"], captions))}
-    built = build_report(
-        decisions,
-        _thumbnails_left(work, plan),
-        source=told["source"],
-        recipe_toml=told["recipe"],
-        samples_written=written,
-        gallery=choose(decisions),
-        search=SearchFacts(**told["search"]),
-        captions=CaptionFacts(**{field.name: facts[field.name] for field in fields_of(CaptionFacts)}),
-        previews=previews_of(decided_of(decisions), partial(_measures, work)),
-        commitment=told["canary_commitment"],
-        sensitive=SensitiveFacts(**told["sensitive"]),
-        placeholders=_placeholders_left(told["suspected_placeholders"], set(plan["key"].to_pylist())),
-    )
+    repeated = _still_repeated(told["captions"]["most_repeated"], captions)
+    told |= {
+        "written": written,
+        "captions": told["captions"] | {"most_repeated": repeated},
+        "suspected_placeholders": _placeholders_left(told["suspected_placeholders"], set(plan["key"].to_pylist())),
+    }
+    built = finished_report(out, told, decided_of(decisions), _pictures_left(work, plan))
     out.write_bytes("report.html", built.to_html().encode())
     of_marks = {"overrides": told["overrides"]} if "overrides" in told else {}
     out.write_json("report.json", built.to_json() | of_marks)
     write_cards(out, built.to_json())
-
-
-def _measures(work: Folder, shard: int) -> pa.Table:
-    return read_table(_stage(work, "fingerprints"), table_name(shard), MEASURES)
 
 
 def _placeholders_left(suspected: dict[str, Any], gone: set[str]) -> dict[str, Any]:
@@ -170,16 +152,16 @@ def _still_repeated(repeated: Sequence[dict[str, Any]], gone: pa.ChunkedArray) -
     return [row for row in left if row["pictures"] > 1]
 
 
-def _thumbnails_left(work: Folder, plan: pa.Table) -> dict[int, bytes]:
-    """Thumbnails of what stays; the files of those are written anew without the others."""
-    stage, gone, left = _stage(work, "thumbnails"), set(plan["position"].to_pylist()), dict[int, bytes]()
+def _pictures_left(work: Folder, plan: pa.Table) -> Pictures:
+    """Small pictures of what stays; the files of those are written anew without the others."""
+    stage, gone, left = _stage(work, "thumbnails"), set(plan["position"].to_pylist()), list[pa.Table]()
     for name in stage.parts.names():
         table = read_table(stage, name)
         stays = table.filter(pc.invert(pc.is_in(table["position"], value_set=pa.array(gone, pa.uint64()))))
         if stays.num_rows < table.num_rows:
             _write_part(stage, name, stays, {"taken down": "yes"})
-        left |= {row["position"]: row["image"] for row in stays.to_pylist()}
-    return left
+        left.append(stays)
+    return Pictures.out_of(left)
 
 
 def _scrub(work: Folder, plan: pa.Table) -> None:

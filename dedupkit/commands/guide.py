@@ -65,6 +65,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dedupkit check photos/ --max-duplicates 0.5%",
         "dedupkit check train/ --no-leak test/ --junit check.xml --sarif check.sarif",
     ),
+    "report": ("dedupkit report out/", "dedupkit report out/ --calibration calibration.json"),
     "audit": (
         "dedupkit audit model/ --data out/",
         "dedupkit audit extraction model/ --data out/ --generations 500 --minutes 30",

@@ -112,7 +112,7 @@ class _Look:
         sample_view(sample, self._recipe)
 
     def _thumbnail(self, sample: Sample, row: tuple[Any, ...]) -> None:
-        from dedupkit.report.gallery import thumbnail
+        from dedupkit.report.thumbnails import thumbnail
 
         thumbnail(sample.image or b"")
 

@@ -19,7 +19,7 @@ from dedupkit.interop.copies import doubtful_drops, images_of, open_again
 from dedupkit.interop.overrides import Override
 from dedupkit.notebook.found import pair_words
 from dedupkit.options import resolve_recipe
-from dedupkit.report.gallery import thumbnail
+from dedupkit.report.thumbnails import thumbnail
 from dedupkit.sample import Fault
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dedupkit.errors import DedupkitError
 from dedupkit.fingerprints.decode import header, strict_pillow
-from dedupkit.report.gallery import thumbnail
+from dedupkit.report.thumbnails import thumbnail
 from dedupkit.sample import ROW_BITS, Fault
 from dedupkit.sources import open_source
 from dedupkit.sources.folder import FolderSource

@@ -13,7 +13,7 @@ from dedupkit.errors import UsageError
 from dedupkit.fingerprints.decode import header, strict_pillow
 from dedupkit.options import resolve_recipe
 from dedupkit.recipe import Limits
-from dedupkit.report.gallery import thumbnail
+from dedupkit.report.thumbnails import thumbnail
 from dedupkit.report.words import REASONS
 from dedupkit.sample import ROW_BITS, Fault, Reason, Tier
 from dedupkit.sources import open_source
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SIDE = 192  # pixels of a picture's longer side
 _GAP, _LINE, _TEXT_SIZE, _CHARACTERS, _MAX_LINES = 12, 16, 12, 30, 6
 _COLUMNS = 5
+_QUALITY = 80
 _INK, _PAPER, _BLANK = "#222222", "#ffffff", "#e4e4e8"
 
 
@@ -140,7 +141,7 @@ def _small(image: bytes, limits: Limits) -> Image.Image | str:
     if isinstance(facts, Fault):
         return REASONS[facts.reason][0]
     with strict_pillow():
-        jpeg = thumbnail(image, SIDE)
+        jpeg = thumbnail(image, SIDE, _QUALITY)
     return REASONS[Reason.CORRUPT_IMAGE][0] if jpeg is None else Image.open(io.BytesIO(jpeg))
 
 

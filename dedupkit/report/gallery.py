@@ -1,8 +1,7 @@
-"""The largest duplicate groups, for a person to look at: which members are shown, and their thumbnails."""
+"""Duplicate groups for a person to look at: the largest, some drawn at random, and which of their members are shown."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,16 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.report.decided import decided_of
-from dedupkit.sample import Action
+from dedupkit.sample import DECISIONS, Action, Reason, Tier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL import Image
 
     from dedupkit.report.decided import Decided
 
-_QUALITY = 80
-_ORIENTATION_TAG = 0x0112
+MAX_LARGEST = 200
+MAX_DRAWN = 200
+_COLUMNS = ["group", "action", "reason", "copy", "position", "key", "shard", "kept_key", "tier", "evidence"]
+_GONE = pa.array([Reason.BLOCKED.value, Reason.CONTAMINATED.value])  # what was taken down keeps its group's number
+_HELD = 1 << 16  # rows of groups that are held before those that are not shown are let go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class GalleryMember:
         Of the two descriptors.
     inliers, blocks, agreement, conflict, outline, off_tone, overlap, score : number or None
         What geometry found, as in `dedupkit.sample.EVIDENCE`.
+    turn : str or None
+        How geometry had to turn it, in words.
     """
 
     position: int
@@ -67,6 +70,7 @@ class GalleryMember:
     off_tone: float | None = None
     overlap: float | None = None
     score: float | None = None
+    turn: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +84,15 @@ class GalleryGroup:
     members_total : int
         How many samples belong to it.
     members : tuple of GalleryMember
-        Those that are shown: kept ones first, then by position.
+        Those that are shown: kept ones first, then by position, but copies of the same bytes last.
+    drawn : bool
+        Whether it was drawn at random, and not picked for its size.
     """
 
     group: int
     members_total: int
     members: tuple[GalleryMember, ...]
+    drawn: bool = False
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -93,25 +100,36 @@ class GalleryGroup:
         return tuple(member.position for member in self.members)
 
 
-def choose(decisions: pa.Table | Decided, max_groups: int = 24, max_members: int = 8) -> list[GalleryGroup]:
-    """Pick the largest groups; of equal ones, those that begin first.
+def choose(
+    decisions: pa.Table | Decided,
+    max_groups: int = MAX_LARGEST,
+    max_members: int = 8,
+    *,
+    max_drawn: int = MAX_DRAWN,
+) -> list[GalleryGroup]:
+    """Pick the largest groups, of equal ones those that begin first; then some of the others at random.
 
     Parameters
     ----------
     decisions : pyarrow.Table or callable
         In the schema of `dedupkit.sample.DECISIONS`; takes 24 bytes a sample that stands in a group.
     max_groups, max_members : int
-        How many groups are shown, and how many members of each.
+        How many groups are picked for their size, and how many members are shown of each.
+    max_drawn : int
+        How many more are drawn, the same for the same decisions.
     """
     read = decided_of(decisions)
     group, counts = group_sizes(read)
-    largest = np.argsort(-counts, kind="stable")[:max_groups]
-    wanted = pa.array(group[largest], pa.uint64())
-    names = ["group", "action", "position", "key", "shard", "kept_key", "tier", "evidence"]
-    rows = pa.concat_tables(table.filter(pc.is_in(table["group"], value_set=wanted)) for table in read(names))
+    order = np.argsort(-counts, kind="stable")
+    largest, others = order[:max_groups], order[max_groups:]
+    lot = np.random.default_rng(0).permutation(len(others))[:max_drawn]
+    shown = np.concatenate([largest, others[np.sort(lot)]])
+    members = _members(read, group[shown], max_members)
+    picked = zip(group[shown].tolist(), counts[shown].tolist(), range(len(shown)), strict=True)
     return [
-        GalleryGroup(group=each, members_total=total, members=_members(rows, each, max_members))
-        for each, total in zip(group[largest].tolist(), counts[largest].tolist(), strict=True)
+        GalleryGroup(group=each, members_total=total, members=members[each], drawn=place >= len(largest))
+        for each, total, place in picked
+        if len(members.get(each, ())) > 1
     ]
 
 
@@ -124,61 +142,36 @@ def group_sizes(read: Decided) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     return group[order], counts[order]
 
 
-def _members(grouped: pa.Table, group: int, max_members: int) -> tuple[GalleryMember, ...]:
-    rows = grouped.filter(pc.equal(grouped["group"], pa.scalar(group, pa.uint64())))
+def _members(read: Decided, groups: NDArray[np.uint64], max_members: int) -> dict[int, tuple[GalleryMember, ...]]:
+    """The members that are shown of some groups; a group of millions takes no more memory than a small one."""
+    wanted = pa.array(groups, pa.uint64())
+    held = pa.schema([DECISIONS.field(name) for name in _COLUMNS]).empty_table()
+    for table in read(_COLUMNS):
+        shown = pc.and_not(pc.is_in(table["group"], value_set=wanted), pc.is_in(table["reason"], value_set=_GONE))
+        held = pa.concat_tables([held, table.filter(shown).cast(held.schema)])
+        if held.num_rows > _HELD:
+            held = _first_of_each(held, max_members)
+    found: dict[int, list[GalleryMember]] = {}
+    for row in _first_of_each(held, max_members).to_pylist():
+        group, action, _, _ = (row.pop(name) for name in ("group", "action", "reason", "copy"))
+        member = GalleryMember(**(row.pop("evidence") or {}), **row, kept=action == Action.KEEP)
+        found.setdefault(group, []).append(member)
+    return {group: tuple(members) for group, members in found.items()}
+
+
+def _first_of_each(rows: pa.Table, max_members: int) -> pa.Table:
+    """Of each group the members that are shown, in the order in which they are."""
     kept = pc.equal(rows["action"], Action.KEEP.value)
-    ordered = rows.append_column("kept", kept).sort_by([("kept", "descending"), ("position", "ascending")])
-    names = ["position", "key", "shard", "kept", "kept_key", "tier", "evidence"]
-    shown = ordered.select(names).slice(0, max_members).to_pylist()
-    return tuple(GalleryMember(**(row.pop("evidence") or {}), **row) for row in shown)
-
-
-def thumbnail(image: bytes, side: int = 128) -> bytes | None:
-    """A small JPEG of an image, upright, transparency on white, without any metadata.
-
-    Parameters
-    ----------
-    image : bytes
-        The encoded image.
-    side : int
-        Longest side in pixels.
-
-    Returns
-    -------
-    bytes or None
-        None where the image cannot be decoded.
-    """
-    from PIL import Image
-
-    from dedupkit.fingerprints.decode import upright
-
-    try:
-        with Image.open(io.BytesIO(image)) as opened:
-            opened.draft("RGB", (side, side))  # a JPEG is decoded at the smallest scale that is no smaller
-            orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
-            small = _true_colour(opened)
-            small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-            shown = _on_white(upright(small, orientation))
-            shown.info.clear()  # comments and profiles would be written again
-            buffer = io.BytesIO()
-            shown.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-            return buffer.getvalue()
-    except Exception:  # noqa: BLE001 - decoders of hostile bytes raise whatever they like; a picture is not vital
-        return None
-
-
-def _true_colour(image: Image.Image) -> Image.Image:
-    """The image in a mode that can be scaled smoothly."""
-    if image.mode.startswith("I"):  # 16 bits a sample, which Pillow would clip to 8
-        return image.point(lambda level: level / 257, "L" if image.mode == "I;16" else None).convert("RGB")
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    if image.mode != "RGBA":
-        return image
-    white = Image.new("RGBA", image.size, "white")
-    white.alpha_composite(image)
-    return white.convert("RGB")
+    equal = pc.fill_null(pc.equal(rows["tier"], Tier.EXACT.value), False)
+    order = ["ascending", "descending", "ascending", "ascending", "ascending"]
+    names = ["group", "kept", "copy", "equal", "position"]
+    ordered = (
+        rows.append_column("kept", kept)
+        .append_column("equal", equal)
+        .sort_by(list(zip(names, order, strict=True)))
+        .drop_columns(["kept", "equal"])
+    )
+    group = ordered["group"].to_numpy()
+    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(group) else np.empty(0, np.int64)
+    place = np.arange(len(group)) - np.repeat(starts, np.diff(np.r_[starts, len(group)]))
+    return ordered.filter(pa.array(place < max_members))

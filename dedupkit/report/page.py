@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 
-def rendered(template: str, styles: tuple[str, ...], **values: Any) -> str:
+def rendered(template: str, styles: tuple[str, ...], script: str = "", **values: Any) -> str:
     """A page out of a template of this package.
 
     Parameters
@@ -15,10 +15,12 @@ def rendered(template: str, styles: tuple[str, ...], **values: Any) -> str:
     template : str
         Its file in ``templates``.
     styles : tuple of str
-        Style sheets there, which the page holds in this order.  Its policy allows these, ``data:`` images, and nothing
-        that a caption might smuggle in.
+        Style sheets there, which the page holds in this order.  Its policy allows these, `script`, ``data:`` images,
+        and nothing that a caption might smuggle in.
+    script : str
+        A script there; none if left out.
     **values
-        What the template names besides ``style`` and ``style_digest``.
+        What the template names besides ``style`` and ``style_digest``, ``script`` and ``script_digest``.
     """
     import jinja2
 
@@ -28,9 +30,15 @@ def rendered(template: str, styles: tuple[str, ...], **values: Any) -> str:
     )
     environment.filters["number"] = "{:,}".format
     environment.filters["share"] = _share
+    environment.filters["short"] = _short
     style = "\n".join(loader.get_source(environment, name)[0] for name in styles)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template(template).render(style=style, style_digest=digest, **values)
+    code = loader.get_source(environment, script)[0] if script else ""
+    values |= {"style": style, "style_digest": _digest(style), "script": code, "script_digest": _digest(code)}
+    return environment.get_template(template).render(values)
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _share(count: int, total: int) -> str:
@@ -38,3 +46,8 @@ def _share(count: int, total: int) -> str:
     if 0 < percent < 0.1:
         return "< 0.1 %"
     return "> 99.9 %" if 99.9 < percent < 100 else f"{percent:.1f} %"
+
+
+def _short(text: str, most: int = 200) -> str:
+    """Text of which the page itself shows no more than this anyway."""
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -6,15 +6,18 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.hygiene.checks import OPTION
 from dedupkit.hygiene.placeholders import bits_of
-from dedupkit.sample import Reason
+from dedupkit.sample import ROW_BITS, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from dedupkit.report.decided import Decided
 
 MEASURES = ("position", "width", "height", "darkest", "brightest", "blur")
 _BEYOND: dict[Reason, Callable[[pa.Table], pa.ChunkedArray]] = {
@@ -118,6 +121,19 @@ def choose_previews(parts: Iterable[tuple[pa.Table, pa.Table]], max_pictures: in
         for reason in _BEYOND
         if reason in shown
     ]
+
+
+def previews_of(decisions: Decided, measures: Callable[[int], pa.Table]) -> list[PreviewGroup]:
+    """Pictures to show of what the checks of hygiene took out; `measures` gives those of the shard of a number."""
+
+    def parts() -> Iterator[tuple[pa.Table, pa.Table]]:
+        for table in decisions(["position", "key", "reason", "detail"]):
+            removed = taken_out(table)
+            shards = removed["position"].to_numpy() >> np.uint64(ROW_BITS)
+            for number in np.unique(shards).tolist():
+                yield removed.filter(pa.array(shards == number)), measures(number)
+
+    return choose_previews(parts())
 
 
 def _number(values: pa.ChunkedArray) -> pa.ChunkedArray:

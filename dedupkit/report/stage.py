@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dedupkit.matching.stage import SearchFacts
-from dedupkit.parts import Part, make_parts, read_schema, read_table, table_name, write_table
+from dedupkit.parts import read_schema
 from dedupkit.report.build import build_report
-from dedupkit.report.gallery import choose, thumbnail
+from dedupkit.report.changed import choose_changes
+from dedupkit.report.gallery import choose
 from dedupkit.report.placeholders import suspected_placeholders
-from dedupkit.report.previews import MEASURES, choose_previews, taken_out
+from dedupkit.report.previews import MEASURES, previews_of
+from dedupkit.report.rooms import Rooms, shown_facts
 from dedupkit.report.sensitive import hidden, sensitive_facts
+from dedupkit.report.thumbnails import draw_pictures, within
 from dedupkit.sample import ROW_BITS
-from dedupkit.storage import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from dedupkit.journey import Journey
     from dedupkit.mitigation.stage import CaptionFacts
     from dedupkit.report.decided import Decided
-    from dedupkit.report.previews import PreviewGroup
-    from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
-
-STAGE = "thumbnails/1"
-_THUMBNAILS = pa.schema({"position": pa.uint64(), "image": pa.binary()})
 
 
 def report(
@@ -69,31 +66,49 @@ def report(
         The content of ``report.json``.
     """
     with _decisions_at_hand(journey) as decisions:
-        gallery = choose(decisions)
-        previews = previews_of(decisions, partial(_measures, journey))
-        shown = [*(group.positions for group in gallery), *(group.positions for group in previews)]
-        wanted = sorted({position for positions in shown for position in positions})
-        private = hidden(journey, wanted)
-        wanted = [position for position in wanted if position not in private]
-        pictures = _thumbnails(journey, wanted)
         search = SearchFacts.of(read_schema(journey.tables.stage("pairs"), "pairs.parquet"))
+        rooms = _rooms(journey, decisions)
+        shown = shown_facts(rooms, choose(decisions), journey.recipe.matching, search.max_hamming_bits)
+        previews = previews_of(decisions, partial(_measures, journey))
+        wanted = within([*(each for group in previews for each in group.positions), *shown.positions])
+        changes = choose_changes(journey, shown.gallery)
+        private = hidden(journey, [*wanted, *(change.position for change in changes)])
+        pictures = draw_pictures(
+            journey,
+            [position for position in wanted if position not in private],
+            [change for change in changes if change.position not in private],
+        )
         built = build_report(
             decisions,
-            pictures,
+            pictures.thumbnails,
             source=source,
             recipe_toml=recipe_toml,
             samples_written=written,
-            gallery=gallery,
+            gallery=shown.gallery,
             previews=previews,
             search=search,
             captions=captions,
             placeholders=suspected_placeholders(decisions, partial(_captions_of, journey)),
             commitment=commitment,
             sensitive=sensitive_facts(journey),
+            facts=shown.facts | rooms.facts_of(each.position for each in pictures.changes),
+            borderline=shown.borderline,
+            histograms=rooms.histograms(),
+            changes=pictures.changes,
         )
         out.write_bytes("report.html", built.to_html().encode())
         out.write_json("report.json", built.to_json())
         return built.to_json()
+
+
+def _rooms(journey: Journey, decisions: Decided) -> Rooms:
+    return Rooms(
+        work=journey.work,
+        decisions=decisions,
+        shards=len(journey.shards),
+        read_fingerprints=journey.tables.fingerprints,
+        under_way=True,
+    )
 
 
 @contextmanager
@@ -114,52 +129,5 @@ def _captions_of(journey: Journey, rows: pa.Table) -> pa.ChunkedArray:
     return pa.chunked_array(found, pa.string())
 
 
-def previews_of(decisions: Decided, measures: Callable[[int], pa.Table]) -> list[PreviewGroup]:
-    """Pictures to show of what the checks of hygiene took out; `measures` gives those of the shard of a number."""
-
-    def parts() -> Iterator[tuple[pa.Table, pa.Table]]:
-        for table in decisions(["position", "key", "reason", "detail"]):
-            removed = taken_out(table)
-            shards = removed["position"].to_numpy() >> np.uint64(ROW_BITS)
-            for number in np.unique(shards).tolist():
-                yield removed.filter(pa.array(shards == number)), measures(number)
-
-    return choose_previews(parts())
-
-
 def _measures(journey: Journey, shard: int) -> pa.Table:
     return journey.tables.fingerprints(shard, MEASURES)
-
-
-def _thumbnails(journey: Journey, positions: Sequence[int]) -> dict[int, bytes]:
-    """Small pictures of the samples at some positions, out of the shards that hold them."""
-    rows: dict[int, list[int]] = {}
-    for position in positions:
-        rows.setdefault(position >> ROW_BITS, []).append(position & ((1 << ROW_BITS) - 1))
-    stage, seen = journey.tables.stage("thumbnails"), journey.fingerprint_digests()
-    parts = [
-        Part(
-            table_name(number),
-            {"stage": STAGE, "fingerprints": seen[number], "rows": digest(wanted)},
-            (number, journey.shards[number], wanted),
-            shard=journey.shards[number],
-        )
-        for number, wanted in rows.items()
-    ]
-    make_parts(
-        "thumbnails", stage, parts, partial(_thumbnail_part, source=journey.source), journey.engine, journey.observe
-    )
-    tables = [read_table(stage, part.name) for part in parts]
-    return {row["position"]: row["image"] for table in tables for row in table.to_pylist()}
-
-
-def _thumbnail_part(item: tuple[int, Shard, Sequence[int]], handle: IO[bytes], *, source: Source) -> dict[str, Any]:
-    """Thumbnails of some rows of a shard, which is read no further than the last of them."""
-    number, shard, rows = item
-    wanted, found = set(rows), []
-    for row, sample in enumerate(source.read(shard)):
-        if row in wanted and sample.image is not None and (picture := thumbnail(sample.image)):
-            found.append({"position": number << ROW_BITS | row, "image": picture})
-        if row >= rows[-1]:
-            break
-    return write_table(pa.Table.from_pylist(found, schema=_THUMBNAILS), handle)

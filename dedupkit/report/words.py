@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dedupkit.hygiene.captions import CaptionFinding
 from dedupkit.sample import Note, Reason, Tier
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dedupkit.mitigation.stage import CaptionFacts
-    from dedupkit.report.gallery import GalleryMember
 
 REASONS = {
     Reason.UNIQUE: ("Unique", "nothing else in the set looks like it"),
@@ -76,7 +77,42 @@ FINDINGS = {
     CaptionFinding.BOILERPLATE_ONLY: "nothing but boilerplate",
 }
 
+TIERS = {
+    Tier.EXACT: "same bytes",
+    Tier.PERCEPTUAL: "near hash",
+    Tier.GEOMETRIC: "edited, proven by geometry",
+    Tier.DESCRIPTOR: "near by embedding",
+    Tier.LOOK_ALIKE: "look-alike",
+}
+
 _TRIMMED = {"this": "frame trimmed", "kept": "frame of the kept one trimmed", "both": "frames trimmed"}
+
+
+class Evidence(Protocol):
+    """What speaks for a pair, be it of a decision or of the table of pairs."""
+
+    @property
+    def tier(self) -> str | None: ...
+    @property
+    def hamming_bits(self) -> int | None: ...
+    @property
+    def orientation(self) -> str | None: ...
+    @property
+    def turn(self) -> str | None: ...
+    @property
+    def trimmed(self) -> str | None: ...
+    @property
+    def cosine(self) -> float | None: ...
+    @property
+    def inliers(self) -> int | None: ...
+    @property
+    def blocks(self) -> int | None: ...
+    @property
+    def agreement(self) -> float | None: ...
+    @property
+    def overlap(self) -> float | None: ...
+    @property
+    def score(self) -> float | None: ...
 
 
 def caption_words(facts: CaptionFacts) -> list[tuple[int, str]]:
@@ -91,7 +127,7 @@ def caption_words(facts: CaptionFacts) -> list[tuple[int, str]]:
     return [(count, words) for count, words in rows if count]
 
 
-def evidence(member: GalleryMember, hash_bits: int | None) -> str:
+def evidence(member: Evidence, hash_bits: int | None) -> str:
     """Why a member counts as a copy, such as "12 of 256 bits differ, mirrored left-right, frame trimmed".
 
     Examples
@@ -121,3 +157,59 @@ def _bits(count: int, hash_bits: int | None) -> str:
     if hash_bits is None:  # nobody says how long the hashes were
         return f"{count} bits of the hashes differ" if count > 1 else f"{count or 'no'} bit of the hashes differs"
     return f"{count or 'none'} of {hash_bits} bits {'differs' if count == 1 else 'differ'}"
+
+
+def plain_words(seen: Evidence, hash_bits: int) -> str:
+    """What a person wants to know first of a copy, such as "mirrored, 71 % of the frame, 212 matching points".
+
+    Examples
+    --------
+    >>> from dedupkit.report.gallery import GalleryMember
+    >>> member = GalleryMember(position=1, key="a", shard="s", kept=False, kept_key="b", tier="geometric",
+    ...                        overlap=0.71, inliers=212, turn="mirrored")
+    >>> plain_words(member, 256)
+    'mirrored, 71 % of the frame, 212 matching points'
+    """
+    if seen.tier == Tier.EXACT:
+        return "same bytes"
+    turned = seen.turn if seen.orientation in (None, "as is") else seen.orientation
+    parts = [turned] if turned else []
+    if seen.trimmed in _TRIMMED:
+        parts.append(_TRIMMED[str(seen.trimmed)])
+    if seen.inliers:
+        parts += [f"{100 * (seen.overlap or 0):.0f} % of the frame", f"{seen.inliers} matching points"]
+    elif seen.inliers == 0:
+        parts.append("nothing in them lies over the other")
+    elif seen.hamming_bits is not None:
+        parts.append(f"{seen.hamming_bits} of {hash_bits} bits differ" if seen.hamming_bits else "same hash")
+    if seen.inliers is None and seen.hamming_bits is None and seen.cosine is not None:
+        parts.append(f"embeddings agree to {seen.cosine:.2f}")
+    return ", ".join(parts)
+
+
+def similarity(seen: Evidence, hash_bits: int) -> float | None:
+    """How sure a pair is, in [0, 1]: geometry's score, the share of bits that agree, or the cosine; 1 of same bytes."""
+    if seen.tier == Tier.EXACT:
+        return 1.0
+    if seen.tier == Tier.GEOMETRIC and seen.score is not None:
+        return seen.score
+    if seen.tier == Tier.PERCEPTUAL and seen.hamming_bits is not None:
+        return 1 - seen.hamming_bits / hash_bits
+    return seen.cosine
+
+
+def turn_words(transform: Sequence[float] | None) -> str | None:
+    """How an affine map turns a picture, of `dedupkit.sample.PAIRS`; None where it does not.
+
+    Examples
+    --------
+    >>> turn_words([-1, 0, 1, 0, 1, 0]), turn_words([0, -1, 1, 1, 0, 0]), turn_words([0.7, 0.1, 0, 0, 0.7, 0])
+    ('mirrored', 'turned', None)
+    """
+    if transform is None:
+        return None
+    (xx, xy, _), (yx, yy, _) = transform[:3], transform[3:]
+    size = xx * yy - xy * yx
+    turned = abs(xy) + abs(yx) > abs(xx) + abs(yy) or (size > 0 and xx < 0)
+    words = ["mirrored"] * (size < 0) + ["turned"] * turned
+    return " and ".join(words) or None

@@ -34,6 +34,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "plan.md",
         "publishing.md",
         "review.md",
+        "report.md",
         "streaming.md",
     ],
 )

@@ -14,8 +14,9 @@ from dedupkit.matching.stage import SearchFacts
 from dedupkit.mitigation.stage import CaptionFacts
 from dedupkit.recipe import Recipe
 from dedupkit.report.build import Report, build_report
-from dedupkit.report.gallery import choose, thumbnail
+from dedupkit.report.gallery import choose
 from dedupkit.report.summary import summarise
+from dedupkit.report.thumbnails import thumbnail
 from dedupkit.report.words import NOTES, REASONS
 from dedupkit.sample import DECISIONS, Note, Reason
 
@@ -149,7 +150,7 @@ def test_quarantined_samples_are_listed_up_to_a_thousand() -> None:
 
 def test_the_largest_groups_are_chosen_and_of_equals_the_first() -> None:
     decisions = table(*group(5, 0, 2), *group(1, 10, 4), *group(2, 20, 2), *group(3, 30, 2))
-    assert [found.group for found in choose(decisions, max_groups=3)] == [1, 5, 2]
+    assert [found.group for found in choose(decisions, max_groups=3, max_drawn=0)] == [1, 5, 2]
 
 
 def test_kept_members_are_shown_first() -> None:
@@ -163,7 +164,10 @@ def test_kept_members_are_shown_first() -> None:
 def test_what_comes_from_the_web_is_escaped() -> None:
     rows = [row | {"key": HOSTILE, "shard": HOSTILE} for row in group(1, 0, 2)]
     page = built(table(*rows, decision(9, Reason.CORRUPT_IMAGE, key=HOSTILE, detail=HOSTILE))).to_html()
-    assert "<script" not in page
+    assert re.findall("<script[^>]*>", page) == [
+        '<script type="application/json" id="data">',
+        '<script type="text/javascript">',
+    ]
     assert "{{ 7*7 }}" in page  # not a template
     assert page.count("&lt;script&gt;") >= 4
 
@@ -173,7 +177,9 @@ def test_the_page_loads_nothing_from_elsewhere(decisions: pa.Table) -> None:
     Image.new("RGB", (8, 8)).save(image, "JPEG")
     page = built(decisions, thumbnails={1: image.getvalue()}).to_html()
     assert "default-src 'none'" in page
-    assert [url[:5] for url in re.findall(r'(?:src|href)="([^"]*)"', page)] == ["data:"]
+    urls = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert [url[:5] for url in urls if not url.startswith("#")] == ["data:"]
+    assert "http" not in page.partition("<body>")[2]
     assert "style=" not in page  # the policy would refuse it
 
 
@@ -205,7 +211,7 @@ def test_a_thumbnail_is_upright_small_and_without_metadata() -> None:
 def test_a_thumbnail_of_every_mode(mode: str) -> None:
     made = thumbnail(encoded(Image.new(mode, (300, 200)), "TIFF" if mode == "CMYK" else "PNG"))
     assert made is not None
-    assert Image.open(io.BytesIO(made)).size == (128, 85)
+    assert Image.open(io.BytesIO(made)).size == (112, 75)
 
 
 def test_sixteen_bits_keep_their_brightness() -> None:
