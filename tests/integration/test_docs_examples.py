@@ -23,7 +23,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
         "hygiene.md",
         "imagededup.md",
         "object_stores.md",
-        "index.md",
+        "kept_index.md",
         "plan.md",
         "streaming.md",
     ],
