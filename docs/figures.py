@@ -9,29 +9,42 @@ same again.  The picture of the report needs chromium (`apt-get install chromium
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import subprocess
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 import dedupkit
 from dedupkit.canaries import make
 from dedupkit.demo import build_demo, example_images
+from dedupkit.edits import EDITS
 from dedupkit.mitigation.augment import Augmenter, before_and_after
 from dedupkit.recipe import Augment, Canaries
-from dedupkit.report.contact_sheet import contact_sheet, plot_duplicates
+from dedupkit.report.contact_sheet import contact_sheet
 from dedupkit.sinks.base import KeptSample
 
 IMAGES = Path(__file__).resolve().parent / "images"
-GROUP = "000020011"  # a member of the demo's largest group
+COPIED = "chelsea"
+COPIES = (
+    "reencoded", "crop70", "turned25", "mirrored", "grey", "captioned", "framed", "slanted", "screenshot", "half_area",
+)  # fmt: skip
 PHOTOS = ("coffee", "chelsea", "motorcycle-left")
 
 
-def copies(shards: Path) -> Image.Image:
-    """The demo's largest group: one picture and what was made of it."""
-    return plot_duplicates(shards, dedupkit.find_duplicates(shards), GROUP, max_pictures=10)
+def copies() -> Image.Image:
+    """A photo and edited copies of it, which have to be found as one group; below each, what was done to it."""
+    rng = np.random.default_rng(7)
+    with Image.open(example_images() / f"photo-{COPIED}.jpg") as photo:
+        picture = photo.convert("RGB")
+    made = {name: EDITS[name].apply(picture, rng) for name in COPIES}
+    found = dedupkit.find_duplicates([{"key": name, "image": data} for name, data in made.items()])
+    if [sorted(group) for group in found.groups] != [sorted(made)]:
+        raise RuntimeError(f"not all copies are found, only {found.groups}: choose others to show")
+    return contact_sheet(list(made.values()), [EDITS[name].words for name in made])
 
 
 def canaries(folder: Path) -> Image.Image:
@@ -46,9 +59,7 @@ def canaries(folder: Path) -> Image.Image:
 def changed() -> Image.Image:
     """Three photos before and after noise and brightness."""
     photos = [example_images() / f"photo-{name}.jpg" for name in PHOTOS]
-    samples = [
-        KeptSample(path.name, path.read_bytes(), "jpeg", None, *Image.open(path).size, 8, {}) for path in photos
-    ]
+    samples = [KeptSample(path.name, path.read_bytes(), "jpeg", None, *Image.open(path).size, 1, {}) for path in photos]
     return before_and_after(samples, Augmenter(Augment(preset="strong"), seed=7))
 
 
@@ -60,6 +71,14 @@ def report(page: Path, chromium: str, folder: Path) -> Image.Image:
     return Image.open(io.BytesIO(shot.read_bytes()))
 
 
+def trimmed(picture: Image.Image) -> Image.Image:
+    """Without empty paper to the right and below, and no wider than a page."""
+    box = ImageOps.invert(picture).getbbox() or (0, 0, *picture.size)
+    cut = picture.crop((0, 0, min(picture.width, box[2] + 12), min(picture.height, box[3] + 12)))
+    cut.thumbnail((1032, 1400))
+    return cut
+
+
 def main() -> None:
     """Make all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,16 +86,17 @@ def main() -> None:
     chromium = parser.parse_args().chromium
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        truth = build_demo(example_images(), folder, 1)
-        dedupkit.clean(truth.shards, folder / "clean")
+        build_demo(example_images(), folder / "demo", 1)
+        with contextlib.chdir(folder):  # the report names its source as it was named
+            dedupkit.clean("demo/shards", "clean")
         made = {
-            "copies": copies(truth.shards),
+            "copies": copies(),
             "canaries": canaries(folder),
             "changed": changed(),
             "report": report(folder / "clean" / "report.html", chromium, folder),
         }
     for name, picture in made.items():
-        ImageOps.contain(picture.convert("RGB"), (1032, 1400)).save(IMAGES / f"{name}.webp", quality=78, method=6)
+        trimmed(picture.convert("RGB")).save(IMAGES / f"{name}.webp", quality=78, method=6)
 
 
 if __name__ == "__main__":

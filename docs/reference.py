@@ -121,9 +121,7 @@ def tables_page() -> str:
     comments = dict(_comments())
     for name, (title, about) in _TABLES.items():
         schema: pa.Schema = getattr(sample, name)
-        rows = [
-            (f"`{field.name}`", _type(field.type), comments.get((name, field.name), "")) for field in schema
-        ]
+        rows = [(f"`{field.name}`", _type(field.type), comments.get((name, field.name), "")) for field in schema]
         parts += [f"## {title}", about, _table(("column", "type", "what it is"), rows)]
     return "\n\n".join(parts) + "\n"
 
