@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -152,10 +153,17 @@ def in_this_process(words: list[str]) -> str:
 
 
 def as_typed(words: list[str]) -> str:
-    """What the real command prints on both streams; it has to end well."""
+    """What the real command prints on both streams; it has to end well.
+
+    As the installed command, Python does not look into the current folder by itself; PYTHONPATH may stand in front.
+    """
+    path = os.environ.get("PYTHONPATH", "")
+    if words[0].startswith("PYTHONPATH="):
+        path = os.pathsep.join(filter(None, [words.pop(0).partition("=")[2], path]))
     assert words[0] == "dedupkit"
     done = subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-P", "-m", *words],
+        env=os.environ | {"PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
