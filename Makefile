@@ -2,6 +2,7 @@
 # make test   all tests that need no extras
 # make test-pythons   unit tests, and a wheel in an empty environment, on every Python of PYTHONS that is found
 # make test-browser   the report's page in Chromium, which is installed if there is none
+# make docs   the documentation as a site, in site/
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
 VENV ?= .venv
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-extras test-browser test-pythons check wheel bench clean
+.PHONY: demo test test-extras test-browser test-pythons check wheel docs bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
@@ -45,13 +46,20 @@ wheel: $(VENV)/.runtime
 	$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist
 
+# The reference is made out of the code; then every link and anchor of the site has to lead somewhere.
+docs: $(VENV)/.docs
+	$(BIN)/python docs/reference.py
+	$(BIN)/zensical build --strict --clean
+	rm -f site/*.py
+	$(BIN)/python docs/site_links.py site
+
 # make bench DATA=folder-of-images TRUTH=groups.csv [BENCH="--immaculate-python … --rivals-python …"]
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/speed.py $(DATA) --truth $(TRUTH) $(BENCH)
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf build dist $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site docs/reference .cache $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # Each stamp stands for an installation; it is made again when pyproject.toml changes.
@@ -69,6 +77,10 @@ $(VENV)/.runtime: $(VENV)/.python pyproject.toml
 $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@$(PIP) install --editable '.[dev]'
 	@touch $(VENV)/.runtime $@
+
+$(VENV)/.docs: $(VENV)/.runtime
+	@$(PIP) install --editable '.[docs]'
+	@touch $@
 
 $(VENV)/.extras: $(VENV)/.dev
 	@$(PIP) install --editable '.[audit,torch,diffusers,imagededup,faces,documents,nsfw,ray]' $(TORCH)

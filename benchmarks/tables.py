@@ -56,6 +56,21 @@ def families_table(result: Mapping[str, Any]) -> str:
     return table(("edit", *(tool["name"] for tool in tools)), rows)
 
 
+def which_table(result: Mapping[str, Any]) -> str:
+    """The presets side by side: recall by edit, then what they cost."""
+    fast = json.loads((RESULTS / "speed.json").read_text())
+    ours = [next(tool for tool in each["tools"] if tool["name"] == "dedupkit find") for each in (fast, result)]
+    rows = [(family, *(_share(tool["families"][family]) for tool in ours)) for family in ours[0]["families"]]
+    rows += [
+        ("**all pairs**", *(_share(tool["recall"]) for tool in ours)),
+        ("precision of pairs", *(_share(tool["precision"]) for tool in ours)),
+        ("images/s, 2 cores", *(f"{tool['images_per_s']:,.0f}" for tool in ours)),
+        ("peak memory", *(_mib(tool["peak_tree_mib"]) for tool in ours)),
+    ]
+    about = f"`fast`: {footing(fast)}. `thorough`: {footing(result)}."
+    return f"{table(('edit', 'fast', 'thorough'), rows)}\n\n{about}"
+
+
 def scale_table(result: Mapping[str, Any]) -> str:
     """Memory and time by number of images."""
     rows = [
@@ -231,6 +246,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "speed": ("speed.json", speed_table),
     "families": ("speed.json", families_table),
     "thorough": ("thorough.json", speed_table),
+    "which": ("thorough.json", which_table),
     "thorough_families": ("thorough.json", families_table),
     "laion": ("laion.json", speed_table),
     "unseen": ("unseen.json", speed_table),

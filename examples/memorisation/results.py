@@ -237,7 +237,7 @@ def main() -> None:
         if not asked.check:
             page.write_text(filled(page.read_text(encoding="utf-8"), result), encoding="utf-8")
     if not asked.check:
-        figure(result, KEPT.parent / "extracted.svg")
+        figure(result, ROOT / "docs/images/extracted.svg")
     sys.exit(bool(asked.check and stale))
 
 

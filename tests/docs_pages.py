@@ -1,0 +1,174 @@
+"""The code blocks of the documentation, and how each kind of them is run."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.testing import CliRunner
+
+from dedupkit.cli import app
+from dedupkit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+ADDRESS = "https://github.com/dedupkit/dedupkit/blob/main/"
+_BLOCK = re.compile(
+    r"(?:^<!-- not run: (?P<reason>.+?) -->\n+)?^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n"
+    r"(?P<body>.*?)^```$",
+    re.M | re.S,
+)
+_PASSING = re.compile(r"\b\d+(\.\d+)? (s|ms|images/s)\b")  # what a clock says
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block of a page.
+
+    Attributes
+    ----------
+    page : str
+        File name of the page.
+    line : int
+        Where it begins.
+    language, title, body : str
+        As it stands there; the title names a file that the reader is told to save.
+    reason : str
+        Why it cannot run here; empty where it runs.
+    """
+
+    page: str
+    line: int
+    language: str
+    title: str
+    body: str
+    reason: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """All of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            page.name,
+            text.count("\n", 0, match.start()) + 1,
+            match["language"],
+            match["title"] or "",
+            match["body"],
+            match["reason"] or "",
+        )
+        for match in _BLOCK.finditer(text)
+    ]
+
+
+@dataclass
+class Reader:
+    """Somebody who does what a page says, from its first block to its last, in the folder where they are.
+
+    Attributes
+    ----------
+    command : callable
+        Carries out one command line and returns what it prints.
+    names : dict
+        What the page's Python has defined.
+    printed : str or None
+        What the block before printed; None where there was none.
+    """
+
+    command: Callable[[list[str]], str]
+    names: dict[str, object] = field(default_factory=dict)
+    printed: str | None = None
+
+    def follow(self, block: Block) -> None:
+        """Run a block, save it, or hold it against what was printed."""
+        if block.reason:
+            read_commands(block)
+            return
+        if block.title:
+            Path(block.title).write_text(block.body, encoding="utf-8")
+        if block.language == "toml":
+            Recipe.of(tomllib.loads(block.body))
+        elif block.language == "sh":
+            self.printed = "".join(map(self.command, commands(block.body)))
+        elif block.language == "text" and self.printed is not None:
+            assert said(self.printed, block.body), f"{block.page}:{block.line} shows other than\n{self.printed}"
+        elif block.language == "python" and not block.title:
+            self.printed = self._python(block)
+        elif not block.title:
+            raise AssertionError(f"{block.page}:{block.line}: a block that nobody knows how to run")
+
+    def _python(self, block: Block) -> str:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile("\n" * block.line + block.body, block.page, "exec"), self.names)
+        return printed.getvalue()
+
+
+def said(printed: str, shown: str) -> bool:
+    """Whether a page shows what was printed; ``…`` stands for anything, and times are not compared."""
+    pattern = ".*?".join(re.escape(_PASSING.sub("TIME", part)) for part in shown.strip().split("…"))
+    return re.fullmatch(pattern, _PASSING.sub("TIME", printed.strip()), re.S) is not None
+
+
+def commands(body: str) -> Iterator[list[str]]:
+    """The command lines of a block, without comments."""
+    for line in body.replace("\\\n", " ").splitlines():
+        if words := shlex.split(line, comments=True):
+            yield words
+
+
+def read_commands(block: Block) -> None:
+    """Let the command line read, and not carry out, what a block calls dedupkit with: options exist, values fit."""
+    if block.language != "sh" or "synopsis" in block.reason:
+        return
+    for words in commands(block.body):
+        if words[0] == "dedupkit":
+            command: Any = typer.main.get_command(app)
+            rest = words[1:]
+            while hasattr(command, "commands"):
+                command = command.commands[rest.pop(0)]
+            command.make_context("dedupkit", rest)
+
+
+def in_this_process(words: list[str]) -> str:
+    """What a command prints, without the start of another interpreter; it has to end well."""
+    assert words[0] == "dedupkit", f"only dedupkit is run, not {words[0]}; say why in a marker"
+    done = CliRunner().invoke(app, words[1:])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def as_typed(words: list[str]) -> str:
+    """What the real command prints on both streams; it has to end well.
+
+    As the installed command, Python does not look into the current folder by itself; PYTHONPATH may stand in front.
+    """
+    path = os.environ.get("PYTHONPATH", "")
+    if words[0].startswith("PYTHONPATH="):
+        path = os.pathsep.join(filter(None, [words.pop(0).partition("=")[2], path]))
+    assert words[0] == "dedupkit"
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", *words],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
