@@ -21,6 +21,7 @@ _WORDS = {
     Reason.LOOK_ALIKE: ("near", "look-alikes dropped"),
     Reason.BLOCKED: ("blocked", "blocked"),
     Reason.CONTAMINATED: ("blocked", "in a reference set"),
+    Reason.DROPPED_BY_HAND: ("blocked", "dropped by hand"),
 }
 _BAR, _HEIGHT, _TOP, _LEAST, _GAP = 12, 190, 34, 25, 6  # pixels
 
