@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from dedupkit import sample
+from dedupkit import recipe, sample
 from dedupkit.report.words import NOTES, REASONS
 
 if TYPE_CHECKING:
@@ -71,10 +71,9 @@ def python_page(module: str, about: str) -> str:
 
 def recipe_page() -> str:
     """The models that make up a recipe."""
-    text = (ROOT / "dedupkit/recipe.py").read_text(encoding="utf-8")
-    classes = [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
     about = "The same options as in [the recipe](../recipe.md), for recipes that are built in Python."
-    blocks = (f"::: dedupkit.recipe.{name}" for name in classes if name != "Recipe")
+    classes = (name for name in recipe.__all__ if name[0].isupper() and name != "Recipe")
+    blocks = (f"::: {getattr(recipe, name).__module__}.{name}" for name in classes)
     return "\n\n".join(["# The recipe's parts", about, *blocks]) + "\n"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+import yaml
 from typer.testing import CliRunner
 
 from dedupkit.cli import app
@@ -99,12 +100,15 @@ class Reader:
             return
         if block.title:
             Path(block.title).write_text(block.body, encoding="utf-8")
-        if block.language == "toml":
+        if block.language == "toml" and block.title != "pyproject.toml":
             Recipe.of(tomllib.loads(block.body))
         elif block.language == "sh":
             self.printed = "".join(map(self.command, commands(block.body)))
         elif block.language == "text" and self.printed is not None:
             assert said(self.printed, block.body), f"{block.page}:{block.line} shows other than\n{self.printed}"
+        elif block.language == "yaml":
+            for words in called(yaml.safe_load(block.body)):
+                read_command(words)
         elif block.language == "python" and not block.title:
             self.printed = self._python(block)
         elif not block.title:
@@ -129,17 +133,34 @@ def commands(body: str) -> Iterator[list[str]]:
             yield words
 
 
+def called(value: object) -> Iterator[list[str]]:
+    """The command lines that a workflow of GitHub or a configuration of pre-commit calls dedupkit with."""
+    if isinstance(value, list):
+        for each in value:
+            yield from called(each)
+    if isinstance(value, dict):
+        yield from commands(str(value.get("run", "")))
+        if value.get("id") == "dedupkit-check":
+            yield ["dedupkit", "check", *value["args"]]
+        yield from called(list(value.values()))
+
+
 def read_commands(block: Block) -> None:
-    """Let the command line read, and not carry out, what a block calls dedupkit with: options exist, values fit."""
-    if block.language != "sh" or "synopsis" in block.reason:
+    """Let the command line read, and not carry out, what a block calls dedupkit with."""
+    if block.language == "sh" and "synopsis" not in block.reason:
+        for words in commands(block.body):
+            read_command(words)
+
+
+def read_command(words: list[str]) -> None:
+    """Options exist, and values fit; what is no call of dedupkit is passed over."""
+    if words[0] != "dedupkit":
         return
-    for words in commands(block.body):
-        if words[0] == "dedupkit":
-            command: Any = typer.main.get_command(app)
-            rest = words[1:]
-            while hasattr(command, "commands"):
-                command = command.commands[rest.pop(0)]
-            command.make_context("dedupkit", rest)
+    command: Any = typer.main.get_command(app)
+    rest = words[1:]
+    while hasattr(command, "commands"):
+        command = command.commands[rest.pop(0)]
+    command.make_context("dedupkit", rest)
 
 
 def in_this_process(words: list[str]) -> str:
