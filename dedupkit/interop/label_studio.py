@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ from dedupkit.report.thumbnails import thumbnail
 from dedupkit.sample import Fault
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from dedupkit.cleaning import Result
@@ -140,7 +140,7 @@ def overrides_from_label_studio(
     >>> overrides_from_label_studio([task])
     [Override(key='b.jpg', action='keep', note='not a copy of a.jpg, by a person')]
     """
-    rows = answers if isinstance(answers, list) else _read(Path(answers))
+    rows = _read(Path(answers)) if isinstance(answers, (str, os.PathLike)) else answers
     votes: dict[tuple[str, str], Counter[str]] = {}
     tasks: dict[tuple[str, str], Mapping[str, Any]] = {}
     for row in rows:

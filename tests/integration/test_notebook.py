@@ -26,9 +26,10 @@ CELLS = [
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     """The data of what each of the last three cells shows, by MIME type."""
     folder = tmp_path_factory.mktemp("notebook")
-    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    v4: Any = nbformat.v4
+    cells = [v4.new_code_cell(cell) for cell in CELLS]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    notebook = v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
     ran: Any = client.execute(env=_environment())
     return [shown for cell in ran.cells[2:] for shown in [_shown(cell)]]
