@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
+from functools import lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def rendered(template: str, styles: tuple[str, ...], script: str = "", **values: Any) -> str:
@@ -22,19 +27,32 @@ def rendered(template: str, styles: tuple[str, ...], script: str = "", **values:
     **values
         What the template names besides ``style`` and ``style_digest``, ``script`` and ``script_digest``.
     """
+    style = "\n".join(_source(name) for name in styles)
+    code = _source(script) if script else ""
+    values |= {"style": style, "style_digest": _digest(style), "script": code, "script_digest": _digest(code)}
+    return _environment().get_template(template).render(values)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    """Templates are compiled once; a page is made several times until it fits."""
     import jinja2
 
-    loader = jinja2.PackageLoader("dedupkit.report")
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("dedupkit.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["number"] = "{:,}".format
     environment.filters["share"] = _share
     environment.filters["short"] = _short
-    style = "\n".join(loader.get_source(environment, name)[0] for name in styles)
-    code = loader.get_source(environment, script)[0] if script else ""
-    values |= {"style": style, "style_digest": _digest(style), "script": code, "script_digest": _digest(code)}
-    return environment.get_template(template).render(values)
+    return environment
+
+
+def _source(name: str) -> str:
+    return resources.files("dedupkit.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

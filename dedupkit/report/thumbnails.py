@@ -188,10 +188,12 @@ def thumbnail(image: bytes, side: int = SIDE, quality: int = _QUALITY) -> bytes 
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
-            opened.draft("RGB", (side, side))  # a JPEG is decoded at the smallest scale that is no smaller
+            scale = side / max(side, *opened.size)
+            small_size = tuple(max(1, round(scale * length)) for length in opened.size)
+            opened.draft("RGB", small_size)  # a JPEG is decoded at the smallest scale that is no smaller
             orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
             small = _true_colour(opened)
-            small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+            small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
             shown = _on_white(upright(small, orientation))
             shown.info.clear()  # comments and profiles would be written again
             buffer = io.BytesIO()

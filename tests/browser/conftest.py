@@ -37,6 +37,10 @@ def opened(browser: Any) -> Iterator[Opener]:
     contexts: list[Any] = []
     wrong: list[str] = []
 
+    def dismiss(dialog: Any) -> None:
+        wrong.append(dialog.message)
+        dialog.dismiss()
+
     def open_page(path: Path, *, context: Any = None, **options: Any) -> Any:
         if context is None:
             context = browser.new_context(accept_downloads=True, reduced_motion="reduce", **options)
@@ -45,7 +49,7 @@ def opened(browser: Any) -> Iterator[Opener]:
         page.on("request", lambda request: wrong.append(request.url) if _leaves(request.url) else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", dismiss)
         page.goto(path.as_uri())
         return page
 

@@ -73,6 +73,7 @@ def small_set() -> Made:
     """Thirty groups, pairs near the limits, sixty samples in quarantine."""
     made = Made()
     exact, near, edited = Reason.EXACT_DUPLICATE, Reason.PERCEPTUAL_DUPLICATE, Reason.GEOMETRIC_DUPLICATE
+    copies: list[tuple[Reason, dict[str, Any]]]
     for number in range(28):
         if number % 3 == 0:
             copies = [(exact, {})] * (1 + number % 5)
@@ -80,15 +81,20 @@ def small_set() -> Made:
             copies = [(near, {"hamming_bits": number, "orientation": "mirrored left-right", "trimmed": "none"})]
         else:
             score = 0.5 + number / 100
-            seen = {"cosine": 0.8, "inliers": 40 + number, "blocks": 30, "agreement": 0.9, "overlap": 0.71}
-            copies = [(edited, seen | {"score": score})]
+            geometry = {"cosine": 0.8, "inliers": 40 + number, "blocks": 30, "agreement": 0.9, "overlap": 0.71}
+            copies = [(edited, geometry | {"score": score})]
         names = [f"photo-{number:02}-{each}.jpg" for each in range(len(copies) + 1)]
         made.group(copies, names, f"a picture of the {'cat' if number == 4 else 'dog'} {number}")
     for number, hostile in enumerate(HOSTILE):
         made.group([(exact, {})], [f"{number}{hostile}", f"copy {number}{hostile}"], hostile)
     for number in range(8):
         a, b = (made.add(Reason.UNIQUE, f"alike-{number}-{end}.jpg", "a burst") for end in "ab")
-        seen = {"tier": "look_alike", "cosine": 0.9 - number / 50, "score": 0.49 - number / 40, "inliers": 9}
+        seen: dict[str, Any] = {
+            "tier": "look_alike",
+            "cosine": 0.9 - number / 50,
+            "score": 0.49 - number / 40,
+            "inliers": 9,
+        }
         made.look_alikes.append(dict.fromkeys(PAIRS.names) | {"a": a, "b": b, "overlap": 0.3} | seen)
     for number in range(60):
         reason = Reason.TRUNCATED_IMAGE if number % 4 else Reason.EMPTY_IMAGE

@@ -111,7 +111,7 @@ def said(folder: Path) -> dict[str, tuple[int, str, str]]:
         [sys.executable, "-c", RUNNER],
         input=json.dumps([command for command, _ in WRONG]),
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80", "DEDUPKIT_SUPERVISE": "0"},  # all in one process
         capture_output=True,
         encoding="utf-8",
         check=True,

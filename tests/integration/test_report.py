@@ -112,12 +112,12 @@ def test_what_is_no_calibration_is_refused_before_anything_is_written(out: Path,
 
 
 def test_wrong_arguments_are_refused_in_one_line(out: Path, tmp_path: Path) -> None:
-    for command, words in [
-        ((out, "--max-size", "1KB"), "max_page_bytes must be 1 MiB or more"),
-        ((out, "--calibration", str(tmp_path / "none.json")), "cannot be read"),
-        ((tmp_path,), "it is no output of dedupkit clean"),
+    for folder, options, words in [
+        (out, ["--max-size", "1KB"], "max_page_bytes must be 1 MiB or more"),
+        (out, ["--calibration", str(tmp_path / "none.json")], "cannot be read"),
+        (tmp_path, [], "it is no output of dedupkit clean"),
     ]:
-        done = report(*command)
+        done = report(folder, *options)
         assert done.returncode == 2
         assert words in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
