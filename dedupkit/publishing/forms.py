@@ -64,6 +64,8 @@ def forms_in(out: Folder, formats: Iterable[str]) -> Iterator[Form]:
     """The set in an output folder in each of some formats, as the receipts of its parts tell."""
     receipts = out.below(".dedupkit/receipts")
     for format in formats:
+        if format not in FOLDERS:  # what a sink of others writes is for them to describe
+            continue
         name = FOLDERS[format]
         told = receipts.below(name).read_many(receipts.below(name).names())
         parts = {each.removesuffix(".json"): json.loads(data) for each, data in sorted(told.items())}

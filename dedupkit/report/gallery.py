@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
     from dedupkit.report.decided import Decided
 
-MAX_LARGEST = 200
-MAX_DRAWN = 200
+MAX_LARGEST = 100
+MAX_DRAWN = 60
 _COLUMNS = ["group", "action", "reason", "copy", "position", "key", "shard", "kept_key", "tier", "evidence"]
-_GONE = pa.array(
-    [Reason.BLOCKED.value, Reason.CONTAMINATED.value, Reason.DROPPED_BY_HAND.value]
-)  # what was taken down keeps its group's number
+# What was taken down keeps its group's number.
+_GONE = pa.array([Reason.BLOCKED.value, Reason.CONTAMINATED.value, Reason.DROPPED_BY_HAND.value])
 _HELD = 1 << 16  # rows of groups that are held before those that are not shown are let go
 
 

@@ -189,8 +189,8 @@ def thumbnail(image: bytes, side: int = SIDE, quality: int = _QUALITY) -> bytes 
     try:
         with Image.open(io.BytesIO(image)) as opened:
             scale = side / max(side, *opened.size)
-            small_size = max(1, round(scale * opened.width)), max(1, round(scale * opened.height))
-            opened.draft("RGB", small_size)  # a JPEG is decoded at the smallest scale that is no smaller
+            width, height = (max(1, round(scale * length)) for length in opened.size)
+            opened.draft("RGB", (width, height))  # a JPEG is decoded at the smallest scale that is no smaller
             orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
             small = _true_colour(opened)
             small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
