@@ -184,7 +184,7 @@ def clean(
     if table is not None:
         check_arrow(table, chosen.source)
     opened = None if table is not None or isinstance(source, Iterator) else open_it()
-    with open_engine(engine, workers=workers, memory=memory) as workforce, alone_in(folder):
+    with open_engine(engine, workers=workers, memory=memory, places=(source, out)) as workforce, alone_in(folder):
         claim(folder, overwrite=overwrite)
         for name in ("spool", PLAN):
             work.remove(name)

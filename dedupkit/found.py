@@ -256,7 +256,7 @@ def find_duplicates(
     """
     chosen = resolve_recipe(recipe)
     with (
-        open_engine(engine, workers=workers, memory=memory) as workforce,
+        open_engine(engine, workers=workers, memory=memory, places=(source,)) as workforce,
         tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
     ):
         work = Folder(scratch, durable=False)

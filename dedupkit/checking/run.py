@@ -114,7 +114,7 @@ def check(
     chosen, marks = with_marks(recipe_for(sets, recipe) if sets else resolve_recipe(recipe), overrides)
     observe = progress or silent
     with (
-        open_engine(engine, workers=workers, memory=memory) as workforce,
+        open_engine(engine, workers=workers, memory=memory, places=(source,)) as workforce,
         tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
     ):
         work = Folder(scratch, durable=False)

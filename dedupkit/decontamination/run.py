@@ -190,7 +190,7 @@ def decontaminate(
         raise UsageError("canaries are planted by clean; leave [canaries] out, and clean what comes out")
     observe = progress or silent
     with (
-        open_engine(engine, workers=workers, memory=memory) as workforce,
+        open_engine(engine, workers=workers, memory=memory, places=(train,)) as workforce,
         _working(out, train, overwrite) as (folder, work),
     ):
         opened = open_source(train, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dedupkit.engines.local import LocalEngine
 from dedupkit.errors import UsageError, did_you_mean
@@ -24,6 +25,7 @@ def open_engine(
     address: str | None = None,
     gpus_a_task: float = 0,
     memory: int | str | None = None,
+    places: Sequence[Any] = (),
 ) -> Iterator[Engine]:
     """The engine of a name, closed at the end of the block; one that is given is passed on and left open.
 
@@ -40,6 +42,9 @@ def open_engine(
     memory : int, str or None
         Bytes, or text such as ``4GiB``: what all processes of the local engine may take; what work over the whole set
         may take in this process, of a run on a cluster.
+
+    places : sequence
+        Source and output: what lies in this process's memory is looked at in this process.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def open_engine(
     if address is not None or gpus_a_task:
         raise UsageError("the address of a cluster and GPUs a task are the engine ray's; choose it, or leave them out")
     if engine is None or engine == "local":
-        yield LocalEngine(workers, memory)
+        yield LocalEngine(1 if workers is None and any(map(_in_memory, places)) else workers, memory)
         return
     if isinstance(engine, str):
         meant = did_you_mean(engine, ("local", "ray"))
@@ -69,6 +74,12 @@ def open_engine(
     if workers is not None or memory is not None:
         raise UsageError("workers and memory are of engines that are named; give them to the engine where it is made")
     yield engine
+
+
+def _in_memory(place: Any) -> bool:
+    """Whether a place can be seen by this process alone."""
+    named = os.fsdecode(place) if isinstance(place, (str, os.PathLike)) else ""
+    return named.startswith("memory://") or (isinstance(place, (list, tuple)) and any(map(_in_memory, place)))
 
 
 def check_reach(engine: Engine, folder: Folder, source: Source, shards: Sequence[Shard]) -> None:
