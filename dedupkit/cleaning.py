@@ -87,7 +87,8 @@ class Result:
         folder = Folder.at(self.out)
         if folder.exists("dataset") or not folder.exists("list"):
             return datasets.load_from_disk(f"{folder.url}/dataset")
-        return datasets.Dataset.from_parquet([f"{folder.url}/list/{name}" for name in folder.below("list").names()])
+        parts = [name for name in folder.below("list").names() if name.endswith(".parquet")]
+        return datasets.Dataset.from_parquet([f"{folder.url}/list/{name}" for name in parts])
 
     def decisions(self) -> pa.Table:
         """One row an input sample, in the schema of `dedupkit.sample.DECISIONS`."""

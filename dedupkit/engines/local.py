@@ -118,7 +118,7 @@ class LocalEngine:
 
         notes = _notes()
         pool = get_reusable_executor(
-            max_workers=self.processes, timeout=_IDLE_S, initializer=start_worker, initargs=(str(notes),)
+            max_workers=self.processes, timeout=_IDLE_S, initializer=start_worker, initargs=_surroundings(notes)
         )
         try:
             with watched(notes):
@@ -127,6 +127,12 @@ class LocalEngine:
             pool.shutdown(wait=True)
             forget(notes)
             raise
+
+
+def _surroundings(notes: Path) -> tuple[Any, ...]:
+    """What workers are started with; those that were started with something else are not used again."""
+    environment = tuple(sorted(item for item in os.environ.items() if not item[0].startswith("PYTEST_")))
+    return str(notes), str(Path.cwd()), environment
 
 
 def available_cores() -> int:
@@ -202,8 +208,11 @@ def one_blas_thread() -> Iterator[None]:
                 limits.restore_original_limits()
 
 
-def start_worker(notes: str | None = None) -> None:
-    """Set up a worker process: its allocator, one BLAS thread, and where it keeps notes."""
+def start_worker(notes: str | None = None, folder: str | None = None, environment: object = None) -> None:
+    """Set up a worker process: its allocator, one BLAS thread, and where it keeps notes.
+
+    It begins in the folder and environment of whoever started it; that they are said has it started anew for others.
+    """
     import numpy  # noqa: F401 - BLAS has to be there before it can be told
     from loky import process_executor
     from threadpoolctl import threadpool_limits

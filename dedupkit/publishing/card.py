@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dedupkit.recipe import Card
 
 NAME = "README.md"
+MARK = "<!-- written by dedupkit; without this line it is left alone -->"
 # the Hub's own names of ranges, each ten times the one before it; the last of these ends at 10**12
 _ENDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~])")
@@ -53,6 +54,7 @@ def card_text(told: Told, form: Form, croissant: str) -> str:
         title=title_of(told.card),
         license_url=license_url(told.card.license or "", told.card.license_link),
         croissant=croissant,
+        mark=MARK,
     )
     return f"---\n{_header(told, form)}\n---\n{body}"
 

@@ -33,7 +33,13 @@ def write_cards(out: Folder, summary: Mapping[str, Any]) -> None:
             form.folder.write_bytes(croissant.NAME, utf8(croissant.croissant_text(told, form)).encode())
         elif form.is_parquet:
             form.folder.remove(croissant.NAME)  # of an earlier run
-        form.folder.write_bytes(card.NAME, utf8(card.card_text(told, form, state)).encode())
+        if _is_ours(form.folder):
+            form.folder.write_bytes(card.NAME, utf8(card.card_text(told, form, state)).encode())
+
+
+def _is_ours(folder: Folder) -> bool:
+    """Whether a card may be written: there is none, or one that dedupkit wrote and nobody has made his own."""
+    return not folder.exists(card.NAME) or card.MARK.encode() in folder.read_bytes(card.NAME)
 
 
 def _croissant_state(told: Told, form: Form) -> str:

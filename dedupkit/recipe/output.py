@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
+from dedupkit.errors import did_you_mean
 from dedupkit.plugins import SINKS
 from dedupkit.recipe.part import RecipePart
 
@@ -30,5 +31,6 @@ class Output(RecipePart):
         if not value or len(set(value)) != len(value):
             raise ValueError(f"must name at least one format, each once, got {list(value)}")
         if unknown := next((each for each in value if each != "list" and each not in SINKS), None):
-            raise ValueError(f"must be some of {', '.join((*SINKS.names(), 'list'))}, got {unknown!r}")
+            known = (*SINKS.names(), "list")
+            raise ValueError(f"{did_you_mean(unknown, known)}must be some of {', '.join(known)}, got {unknown!r}")
         return value

@@ -41,7 +41,7 @@ MAX_PAGE_BYTES = 8 << 20
 _IN_JSON = 24  # groups, of the largest
 _WITHOUT_SCRIPT = 12  # groups that are shown where no script runs
 _QUARANTINED_WITHOUT_SCRIPT = 20
-_TRIES = 4
+_TRIES = 8
 _SIZE_RANGES = ((2, 2), (3, 3), (4, 4), (5, 9), (10, 99), (100, None))
 
 
@@ -142,7 +142,7 @@ class Report:
             over = len(page.encode()) - self.max_page_bytes
             if over <= 0 or room <= 0:
                 return page
-            room -= over  # the groups that need no script take room too
+            room -= over + room // 16  # the groups that need no script take room too
         return self._page(0)
 
     def _page(self, room: int) -> str:
