@@ -91,7 +91,7 @@ $(VENV)/.extras: $(VENV)/.dev
 $(VENV)/.browser: $(VENV)/.dev
 	@$(PIP) install --editable '.[browser-tests]'
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
-		{ [ "$$(id -u)" = 0 ] && apt-get install -qqy chromium; } || \
-		{ sudo -n true 2>/dev/null && sudo -n apt-get install -qqy chromium; } || \
+		{ [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get install -qqy chromium; } || \
+		{ sudo -n true 2>/dev/null && sudo -n apt-get -qq update && sudo -n apt-get install -qqy chromium; } || \
 		$(BIN)/python -m playwright install chromium
 	@touch $@
