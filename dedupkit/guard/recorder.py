@@ -47,7 +47,7 @@ class Recorder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._map = _mapped(folder / str(os.getpid()), write=True)
+        self._map = _mapped(folder / str(os.getpid()))
         self._lock, self._own, self._next = Lock(), local(), count()
 
     def end(self) -> None:
@@ -130,10 +130,9 @@ def _read(pid: int, data: bytes) -> Notes:
     return Notes(pid, bool(data[_ENDED]), frozenset(tags), late / 1e9)
 
 
-def _mapped(path: Path, *, write: bool) -> mmap.mmap:
-    with path.open("w+b" if write else "rb") as file:
-        if write:
-            file.truncate(_BYTES)
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("w+b") as file:
+        file.truncate(_BYTES)
         return mmap.mmap(file.fileno(), _BYTES)
 
 

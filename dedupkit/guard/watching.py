@@ -24,7 +24,8 @@ def end_hopeless(folder: Path) -> list[int]:
     """End the processes that have looked at a sample for too long, or hold nearly all memory; which they are."""
     most, ended = _most_memory(), []
     for notes in notes_in(folder):
-        if (notes.overdue_s > 0 or _size(notes.pid) > most) and _is_child(notes.pid):
+        greedy = bool(notes.parts) and _size(notes.pid) > most  # work over the set has a budget of its own
+        if (notes.overdue_s > 0 or greedy) and _is_child(notes.pid):
             with suppress(OSError):
                 os.kill(notes.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
                 ended.append(notes.pid)
