@@ -78,8 +78,15 @@ def open_engine(
 
 def _in_memory(place: Any) -> bool:
     """Whether a place can be seen by this process alone."""
+    if isinstance(place, (list, tuple)):
+        return any(map(_in_memory, place))
     named = os.fsdecode(place) if isinstance(place, (str, os.PathLike)) else ""
-    return named.startswith("memory://") or (isinstance(place, (list, tuple)) and any(map(_in_memory, place)))
+    protocol, separator, _ = named.partition("://")
+    if not separator:
+        return False
+    from fsspec.registry import known_implementations, registry
+
+    return protocol == "memory" or (protocol in registry and protocol not in known_implementations)
 
 
 def check_reach(engine: Engine, folder: Folder, source: Source, shards: Sequence[Shard]) -> None:

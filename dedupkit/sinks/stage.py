@@ -206,6 +206,8 @@ def treated(sample: KeptSample, recipe: Recipe, augmenter: Augmenter | None) -> 
 def augmenter_of(recipe: Recipe) -> Augmenter | None:
     if not recipe.augment.changes_pixels:
         return None
+    import albumentations  # noqa: F401 - seconds that no sample has to answer for
+
     from dedupkit.mitigation.augment import Augmenter
 
     return Augmenter(recipe.augment, recipe.seed, recipe.limits)
