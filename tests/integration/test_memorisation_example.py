@@ -52,7 +52,7 @@ def test_more_repeated_pictures_come_out_before_cleaning_than_after(out: Path) -
     assert came["cleaned"] <= came["repeated"] // 3
     assert runs["repeated"]["samples"] == 190 + 10 * 64
     assert runs["repeated"]["extraction"]["false_matches"]["successes"] == 0
-    assert len(runs["changed"]["exposure"]["bits"]["64"]) >= 1
+    assert sum(map(len, runs["changed"]["exposure"]["bits"].values())) == 10  # each of the canaries, however often
     for name in runs:
         assert (out / "seed0" / f"{name}-audit" / "audit.html").is_file()
     ElementTree.parse(out / "extracted.svg")

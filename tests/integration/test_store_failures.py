@@ -101,7 +101,8 @@ def test_a_store_that_fails_now_and_then_changes_nothing(source: Planted, whole:
     assert sum(store.requests.values()) > 150  # of which some nine failed
     assert found.summary["samples"]["quarantined"] == len(source.faults)  # no fault of the network's is one of the data
     there = digests(contents("s3://bucket/flaky"))
-    names = [name for name in whole if name.startswith("dataset/") or name == "decisions.parquet"]
+    # not the card, which says where the set came from
+    names = [name for name in whole if name.startswith("dataset/data-") or name == "decisions.parquet"]
     assert {name: there[name] for name in names} == {name: whole[name] for name in names}
 
 
@@ -146,7 +147,9 @@ def test_errors_of_a_disk_cost_time_or_the_run_and_no_byte(
             break
         except RunError as error:
             failures.append(str(error))
-            visible = {n: d for n, d in digests(local_contents(tmp_path / "out")).items() if n.startswith("dataset/")}
+            visible = {
+                n: d for n, d in digests(local_contents(tmp_path / "out")).items() if n.startswith("dataset/data-")
+            }
             assert {n: d for n, d in visible.items() if not n.endswith(".partial")}.items() <= whole.items()
         if len(failures) == 20:
             monkeypatch.setattr(FaultyFileSystem, "io_errors", 0.0)
@@ -154,8 +157,8 @@ def test_errors_of_a_disk_cost_time_or_the_run_and_no_byte(
     assert bool(failures) == (no_space > 0 or io_errors > 0.5)
     assert all("\n" not in told and "run again" in told for told in failures)
     left = digests(local_contents(tmp_path / "out"))
-    assert {name: left[name] for name in whole if name.startswith("dataset/")} == {
-        name: made for name, made in whole.items() if name.startswith("dataset/")
+    assert {name: left[name] for name in whole if name.startswith("dataset/data-")} == {
+        name: made for name, made in whole.items() if name.startswith("dataset/data-")
     }
     assert left["decisions.parquet"] == whole["decisions.parquet"]
 
