@@ -267,6 +267,11 @@ def _white() -> bytes:
     return encoded(np.full((1, 1, 3), 255, np.uint8), "png")[0]
 
 
+def prepare() -> None:
+    """Import what changes pixels, once in a process."""
+    _operations()
+
+
 @lru_cache(maxsize=1)
 def _operations() -> dict[str, Any]:
     """Albumentations' transforms, of which `apply` is used, with numbers that are drawn here."""

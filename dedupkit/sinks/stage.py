@@ -6,7 +6,7 @@ import hashlib
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from importlib import import_module, metadata
+from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any
 
 import cv2
@@ -206,9 +206,9 @@ def treated(sample: KeptSample, recipe: Recipe, augmenter: Augmenter | None) -> 
 def augmenter_of(recipe: Recipe) -> Augmenter | None:
     if not recipe.augment.changes_pixels:
         return None
-    from dedupkit.mitigation.augment import Augmenter
+    from dedupkit.mitigation.augment import Augmenter, prepare
 
-    import_module("albumentations")  # takes seconds, which no sample has to answer for
+    prepare()  # takes seconds, which no sample has to answer for
     return Augmenter(recipe.augment, recipe.seed, recipe.limits)
 
 
