@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 BRINGS = {
     "audit": "dedupkit audit: what a trained model gives away",
     "azure": "sources and output on az:// and abfs://",
+    "browser-tests": "tests of the report's page in a browser",
     "check": "JUnit files of dedupkit check",
     "croissant": "Croissant metadata beside emitted sets",
     "mds": "streaming.StreamingDataset over MDS output",
     "canaries": "encrypted manifests of canaries",
     "diffusers": "audits of diffusers pipelines",
+    "docs": "the documentation as a site",
     "documents": "hygiene.documents: pages of text are found",
     "faces": "hygiene.faces: faces are found, and blurred if asked",
     "gcs": "sources and output on gs://",
