@@ -66,7 +66,7 @@ def open_engine(
     if address is not None or gpus_a_task:
         raise UsageError("the address of a cluster and GPUs a task are the engine ray's; choose it, or leave them out")
     if engine is None or engine == "local":
-        yield LocalEngine(1 if workers is None and any(map(_in_memory, places)) else workers, memory)
+        yield LocalEngine(1 if workers is None and _in_memory(tuple(places)) else workers, memory)
         return
     if isinstance(engine, str):
         meant = did_you_mean(engine, ("local", "ray"))

@@ -104,7 +104,7 @@ class CondemnedSource:
 
     def fields(self, shard: Shard) -> pa.Schema | None:
         """The source's own."""
-        return self.source.fields(_inner(shard))
+        return self.source.fields(plain(shard))
 
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream one shard."""
@@ -126,10 +126,6 @@ class _Condemned:
     verdict: Verdict
 
 
-def _inner(shard: Shard) -> Shard:
-    return shard.location.shard if isinstance(shard.location, _Condemned) else shard
-
-
 def plain(shard: Shard) -> Shard:
     """The shard as the source below knows it."""
-    return _inner(shard)
+    return shard.location.shard if isinstance(shard.location, _Condemned) else shard

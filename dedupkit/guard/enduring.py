@@ -53,11 +53,11 @@ def enduring(make: Callable[[], Going], go: Callable[[Going], Outcome]) -> Outco
 
 def _condemn(journey: Journey, shards: Sequence[Shard]) -> bool:
     """Try the samples of some shards, and condemn those that took the process down; whether there are any."""
-    from dedupkit.guard.trial import try_shards
+    from dedupkit.guard.trial import try_shard
 
     _log.warning("a process died at %s; their samples are tried one by one", ", ".join(each.name for each in shards))
-    verdicts = try_shards(journey.source, shards, journey.recipe)
-    found = {tag_of(plain(shard)).hex(): each for shard, each in zip(shards, verdicts, strict=True) if each}
+    verdicts = {tag_of(plain(shard)).hex(): try_shard(journey.source, shard, journey.recipe) for shard in shards}
+    found = {tag: verdict for tag, verdict in verdicts.items() if verdict}
     if not found:
         return False
     Condemned.read(journey.work).joined(found).write(journey.work)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from dedupkit.plugins import carrying
 from dedupkit.sample import Fault, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from dedupkit.recipe import Recipe
     from dedupkit.sources.base import Shard, Source
@@ -50,24 +49,22 @@ class _Death:
     detail: str
 
 
-def try_shards(source: Source, shards: Sequence[Shard], recipe: Recipe, processes: int = 1) -> list[Verdict]:
-    """Try all samples of some shards.
+def try_shard(source: Source, shard: Shard, recipe: Recipe) -> Verdict:
+    """Try all samples of a shard.
 
     Parameters
     ----------
     source : Source
-        Where they stand.
-    shards : sequence of Shard
+        Where it stands.
+    shard : Shard
         Which.
     recipe : Recipe
-        What is done with samples, and what one may take: `limits.max_seconds` and `limits.max_memory`.
-    processes : int
-        How many shards at the same time.
+        What is done with samples, and what one may take: `limits.max_seconds` and `limits.max_memory_bytes`.
 
     Returns
     -------
-    list of Verdict
-        What was found of each; nothing, where no process died.
+    Verdict
+        What was found; nothing, where no process died.
 
     Raises
     ------
@@ -78,16 +75,10 @@ def try_shards(source: Source, shards: Sequence[Shard], recipe: Recipe, processe
     -----
     Takes the time of looking at each sample once more, one after the other, and a second for each death.
     """
-    with ThreadPoolExecutor(max(1, processes), "dedupkit") as pool:
-        return list(pool.map(lambda shard: try_shard(source, shard, recipe), shards))
-
-
-def try_shard(source: Source, shard: Shard, recipe: Recipe) -> Verdict:
-    """Try all samples of a shard; see `try_shards`."""
     verdict, row = Verdict(), 0
     memory = most_memory(recipe)
     while True:
-        death = _tried(Errand(source, shard, recipe, row, memory), verdict)
+        death = _tried(Errand(source, shard, recipe, row, memory))
         if death is None:
             return verdict
         step = death.step
@@ -107,7 +98,7 @@ def most_memory(recipe: Recipe) -> int:
     return min(recipe.limits.max_memory_bytes, int(psutil.virtual_memory().available * 0.9))
 
 
-def _tried(errand: Errand, known: Verdict) -> _Death | None:
+def _tried(errand: Errand) -> _Death | None:
     """Start a process and watch it; None once it has come to the end."""
     seconds, step = errand.recipe.limits.max_seconds, None
     with _watched(errand) as (process, watch):

@@ -268,7 +268,7 @@ class _Search:
 
     def listed(self, chosen: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """The number of neighbours of each of some places, and its nearest ones."""
-        queries = np.array(self.cells.descriptors[chosen])
+        queries = np.asarray(self.cells.descriptors[chosen])
         in_cell = partial(self.in_cell, queries, chosen, limit)
         found = self.pool.map(in_cell, self.cells.visited(chosen))
         counts, hits, held = np.zeros(len(chosen), dtype=np.int64), [], 0
