@@ -101,8 +101,11 @@ def running_store() -> Iterator[Store]:
 def contents(url: str) -> dict[str, bytes]:
     """All files below a folder on a store, by their path in it; without the lock."""
     filesystem, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
-    paths = filesystem.find(root)
-    return {path[len(root) + 1 :]: filesystem.cat_file(path) for path in paths if not path.endswith("/.dedupkit/lock")}
+    files = filesystem.find(root, detail=True)
+    paths = [  # a folder whose first file came while it was listed is listed as itself
+        path for path, of in files.items() if of["type"] == "file" and not path.endswith("/.dedupkit/lock")
+    ]
+    return {path[len(root) + 1 :]: filesystem.cat_file(path) for path in paths}
 
 
 def digests(files: dict[str, bytes]) -> dict[str, str]:

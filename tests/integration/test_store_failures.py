@@ -111,7 +111,8 @@ def test_a_store_that_fails_for_good_ends_the_run_in_one_line(
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else it takes minutes
     run = start(source, "s3://bucket/broken", recipe)
-    while not contents("s3://bucket/broken").get(".dedupkit/fingerprints/00000.parquet"):
+    bucket = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    while not bucket.exists("bucket/broken/.dedupkit/fingerprints/00000.parquet"):
         time.sleep(0.05)
     store.failing = 1.0
     try:
