@@ -37,7 +37,11 @@ class Search:
 
 
 # benchmarks/results/search_scale.json
-DESCRIPTORS = (Search(100_000, 8.79, 16.3, 305.7), Search(1_000_000, 158.9, 253.78, 690.1))
+DESCRIPTORS = (
+    Search(100_000, 12.86, 24.12, 279.0),
+    Search(1_000_000, 169.0, 312.86, 633.6),
+    Search(10_000_000, 2754.05, 4263.97, 5143.7),
+)
 HASHES = (
     Search(100_000, 9.92, 17.17, 171.0),
     Search(1_000_000, 33.72, 53.79, 473.7),
