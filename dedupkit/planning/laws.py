@@ -51,9 +51,9 @@ SEARCH_THREADS = 2
 NUMBERS = 256  # of the descriptors there; time goes with their number
 
 # benchmarks/results/stages.json: steps over the whole set, processor seconds a sample
-DECISIONS_S = 4.46e-06
-SETTLED_CAPTIONS_S = 3.8e-06
-REPORT_S = 2.92e-06
+DECISIONS_S = 4.6e-06
+SETTLED_CAPTIONS_S = 3.58e-06
+REPORT_S = 3.76e-06
 
 # benchmarks/results/thorough.json: processor seconds of a second by the clock and a core
 CORES_BUSY = 0.91
