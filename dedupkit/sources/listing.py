@@ -25,6 +25,7 @@ IMAGE_EXTENSIONS = frozenset(
     }
 )
 _BUFFER_BYTES = 1 << 20
+_AS_EFFECTIVE = os.access in os.supports_effective_ids
 _CONTENT_TAGS = (
     "ETag",
     "etag",
@@ -175,7 +176,7 @@ def _local_entry(entry: os.DirEntry[str], real_root: str, prefix: str) -> Entry 
 def local_stamp(path: str, status: os.stat_result) -> str:
     """What changes with the content of a local file, and when it becomes readable."""
     stamp = f"{status.st_size}-{status.st_mtime_ns}"
-    return stamp if os.access(path, os.R_OK) else f"{stamp}-unreadable"
+    return stamp if os.access(path, os.R_OK, effective_ids=_AS_EFFECTIVE) else f"{stamp}-unreadable"
 
 
 def stamp_of(info: Mapping[str, Any]) -> str:
