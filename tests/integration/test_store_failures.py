@@ -106,6 +106,40 @@ def test_a_store_that_fails_now_and_then_changes_nothing(source: Planted, whole:
     assert {name: there[name] for name in names} == {name: whole[name] for name in names}
 
 
+def test_answers_that_come_too_late_change_nothing(
+    source: Planted, whole: dict[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dedupkit.stores._MAX_WAIT_S", 0.05)
+    patience = {"read_timeout": 0.4, "retries": {"mode": "standard", "max_attempts": 2}}
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": patience})
+    store.hanging, store.hangs_s = 0.04, 1.0
+    try:
+        dedupkit.clean(source.folder, "s3://bucket/late", recipe=Recipe.of(_CHOICES, name="test"))
+    finally:
+        store.hanging = 0.0
+    time.sleep(store.hangs_s)  # until the last of them has been done, though nobody waits for it
+    assert digests(contents("s3://bucket/late")) == whole
+
+
+def test_listings_that_lag_behind_are_not_believed(
+    source: Planted, whole: dict[str, str], store: Store, tmp_path: Path
+) -> None:
+    other = Recipe.of(_CHOICES | {"keep": {"policy": "last"}}, name="test")
+    dedupkit.clean(source.folder, tmp_path / "other", recipe=other)
+    expected = digests(local_contents(tmp_path / "other"))
+    bucket = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    dedupkit.clean(source.folder, "s3://bucket/lags", recipe=Recipe.of(_CHOICES, name="test"))
+    for gone in (None, "dataset/data-00001.arrow", ".dedupkit/fingerprints/00000.parquet"):
+        if gone is not None:
+            bucket.rm_file(f"bucket/lags/{gone}")  # and every listing shows it still
+        store.lags = True
+        try:
+            dedupkit.clean(source.folder, "s3://bucket/lags", recipe=other)
+        finally:
+            store.lags = False
+        assert digests(contents("s3://bucket/lags")) == expected
+
+
 def test_a_store_that_fails_for_good_ends_the_run_in_one_line(
     source: Planted, recipe: Path, whole: dict[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
