@@ -40,8 +40,8 @@ class Store:
     hanging : float
         Share of requests that are answered only after `hangs_s`, when nobody waits any more.
     lags : bool
-        Whether a listing shows what was there when it was asked for the last time: without what was written since, and
-        with what was removed.
+        Whether a listing shows what was there when it was asked for last before this was set: without what was written
+        since, and with what was removed.
     knows_conditions : bool
         Whether it heeds ``If-None-Match``, as stores that only look like S3 may not.
     requests : Counter
@@ -87,10 +87,10 @@ class Store:
             return list(self._app(environ, start_response))
         heads: list[Any] = []
         body = list(self._app(environ, lambda *head: heads.append(head)))
-        now = heads[-1], body
         with self._lock:
-            before, self._listings[query] = self._listings.get(query, now), now
-        head, body = before if self.lags else now
+            if not self.lags or query not in self._listings:
+                self._listings[query] = heads[-1], body
+            head, body = self._listings[query]
         start_response(*head)
         return body
 
