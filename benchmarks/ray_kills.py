@@ -3,8 +3,8 @@
     python benchmarks/ray_kills.py [--minutes 10] [--samples 4000] [--every 2] [--preset fast]
 
 A Ray of its own on this machine, two CPUs.  While `dedupkit.clean` runs, again and again into a new output, one of the
-workers that are at one of its tasks is killed (SIGKILL) every so many seconds, drawn by chance.  All files of the output
-but the report have to be those of an undisturbed run of the local engine.
+workers that are at one of its tasks is killed (SIGKILL) every so many seconds, drawn by chance.  All files that the
+output publishes have to be those of an undisturbed run of the local engine.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Killer(threading.Thread):
 
 
 def published(out: Path) -> dict[str, str]:
-    """Digests of what is published, but for the report, which tells how long it took."""
+    """Digests of what is published: all but the work folder."""
     found = digests(str(out))
     return {name: made for name, made in found.items() if not name.startswith(".dedupkit/")}
 

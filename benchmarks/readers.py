@@ -45,19 +45,18 @@ def read(place: str, images: Sequence[bytes], seed: int, until: float, go: Event
     took, errors, changed = list[float](), list[str](), 0
     go.wait()
     while time.time() < until:
-        number = int(rng.integers(len(images)))
-        began = time.perf_counter()
+        number, began = int(rng.integers(len(images))), time.perf_counter()
+        asked = f"{index.snapshot.state.generation} {number}"
         try:
             found = answer(index, images[number])
             took.append(time.perf_counter() - began)
+            changed += answers.setdefault(asked, found) != found
             if len(took) % REFRESH_EVERY == 0:
                 index.refresh()
         except Exception as error:  # noqa: BLE001 - each is counted, none is expected
             errors.append(f"{type(error).__name__}: {error}")
-            continue
-        known = answers.setdefault(f"{index.snapshot.state.generation} {number}", found) if took else found
-        changed += known != found
-    told.write_text(json.dumps({"answers": answers, "took": took, "errors": errors, "changed": changed}))
+    text = json.dumps({"answers": answers, "took": took, "errors": errors, "changed": changed})
+    told.write_text(text, encoding="utf-8")
 
 
 def measured(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
