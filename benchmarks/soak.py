@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -139,10 +140,12 @@ def soaked(source: Path, scratch: Path, options: argparse.Namespace) -> dict[str
     temporary.mkdir()
     command = [sys.executable, __file__, "--work", str(source), str(scratch / "out"), "--preset", options.preset]
     env = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([*command, "--ways", *options.ways], stdout=subprocess.PIPE, text=True, env=env)
+    process = subprocess.Popen(
+        [*command, "--ways", *options.ways], stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
+    )
     looking = Looking(psutil.Process(process.pid), temporary)
     looking.start()
-    timer = threading.Timer(options.minutes * 60, process.terminate)
+    timer = threading.Timer(options.minutes * 60, os.killpg, (process.pid, signal.SIGTERM))
     timer.start()
     ends, found, began = [0.0], dict[str, list[str]](), time.monotonic()
     for line in process.stdout or ():

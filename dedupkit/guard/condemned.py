@@ -71,6 +71,7 @@ class Condemned:
         try:
             return cls({tag: Verdict.of(said) for tag, said in work.read_json(FILE).items()})
         except (ValueError, KeyError, TypeError, AttributeError):  # damaged: who kills is found again
+            work.remove(FILE)
             return cls()
 
     def write(self, work: Folder) -> None:

@@ -211,6 +211,32 @@ def test_parts_are_not_read_again_where_the_machine_stayed_up(
     assert left_in(tmp_path / "out") == whole
 
 
+def test_notes_that_a_loss_of_power_took_are_made_again(
+    source: Planted, whole: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_off(source, tmp_path / "out", monkeypatch)
+    for name in ("condemned.json", "dedupkit.json", NOTE):
+        (tmp_path / "out" / ".dedupkit" / name).write_bytes(bytes(40))
+    dedupkit.clean(source.folder, tmp_path / "out", recipe=FAST)
+    assert left_in(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("left", [b"", bytes(2000)])
+def test_a_damaged_takedown_list_lets_nothing_in_again(left: bytes, source: Planted, tmp_path: Path) -> None:
+    dedupkit.clean(source.folder, tmp_path / "out", recipe=FAST)
+    (tmp_path / "out" / "takedown.parquet").write_bytes(left)
+    with pytest.raises(RunError, match=r"^takedown\.parquet in the output folder is damaged: .*put back a copy of it"):
+        dedupkit.clean(source.folder, tmp_path / "out", recipe=FAST)
+
+
+def test_a_stream_whose_rules_were_lost_is_refused_in_one_line(tmp_path: Path) -> None:
+    pictures = [encoded(draw_picture(number)) for number in range(2)]
+    assert len(list(dedupkit.StreamingDeduplicator(recipe=FAST, state=tmp_path / "state")(pictures))) == 2
+    (tmp_path / "state" / "stream.json").write_bytes(bytes(300))
+    with pytest.raises(dedupkit.UsageError, match=r"stream\.json is damaged; begin anew in a new or empty folder"):
+        list(dedupkit.StreamingDeduplicator(recipe=FAST, state=tmp_path / "state")(pictures))
+
+
 def test_a_clock_that_goes_backwards_changes_nothing(source: Planted, whole: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import itertools, time\n"
