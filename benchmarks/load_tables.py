@@ -33,8 +33,8 @@ def soak_table(result: Mapping[str, Any]) -> str:
     passes = ", ".join(f"{count} of `{way}`" for way, count in result["passes"].items())
     different = sum(result["different_results"].values()) - len(result["different_results"])
     about = (
-        f"Preset {result['preset']}, {result['samples']:,} samples, {result['minutes']:.0f} minutes: {result['rounds']} "
-        f"rounds, the first {result['rounds_left_out']} left out; passes: {passes}, all with "
+        f"Preset {result['preset']}, {result['samples']:,} samples, {result['minutes']:.0f} minutes: "
+        f"{result['rounds']} rounds, the first {result['rounds_left_out']} left out; passes: {passes}, all with "
         f"{'the same result' if not different else f'{different} DIFFERENT results'}. {footing(result)}."
     )
     return f"{table(('', 'mean', 'slope an hour', '95 %', 'holds 0'), rows)}\n\n{about}"
