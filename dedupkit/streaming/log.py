@@ -22,6 +22,7 @@ from dedupkit.disk import flush_directory
 from dedupkit.matching.geometry import View
 from dedupkit.matching.stage import COLUMNS
 from dedupkit.sample import FINGERPRINTS
+from dedupkit.stores import failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,12 +58,21 @@ class Log:
     _unflushed: set[int] = field(default_factory=set)
 
     def append(self, kept: pa.Table, views: Sequence[View | None]) -> pa.Table:
-        """Add entries that belong into one file; gives them back with the places of their views."""
+        """Add entries that belong into one file; gives them back with the places of their views.
+
+        Raises
+        ------
+        RunError
+            The disk is full, or cannot be written.
+        """
         number = int(kept["position"][0].as_py()) // self.entries_a_file
-        kept = self._with_views(kept, views, self._path(number, "views"))
-        data = _serialised(kept)
-        with self._path(number, "kept").open("ab") as handle:
-            handle.write(_RECORD.pack(len(data), zlib.crc32(data)) + data)
+        try:
+            kept = self._with_views(kept, views, self._path(number, "views"))
+            data = _serialised(kept)
+            with self._path(number, "kept").open("ab") as handle:
+                handle.write(_RECORD.pack(len(data), zlib.crc32(data)) + data)
+        except OSError as error:  # what stands there half is cut off by the next who holds the lock
+            raise failed(f"{self.folder.name} could not be written", error) from error
         self._read[number] = self._read.get(number, 0) + _RECORD.size + len(data)
         self._unflushed.add(number)
         return kept

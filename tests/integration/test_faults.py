@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from dedupkit.parts import Progress
     from tests.integration.conftest import Planted
 
+resource = pytest.importorskip("resource")
 FAST = Recipe.of({"preset": "fast", "output": {"formats": ["arrow", "webdataset"]}}, name="test")
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -256,25 +256,29 @@ def test_a_clock_that_goes_backwards_changes_nothing(source: Planted, whole: dic
 def test_of_two_runs_at_once_on_one_output_one_is_refused_in_one_line(
     source: Planted, whole: dict[str, str], tmp_path: Path
 ) -> None:
-    reached = tmp_path / "reached"
-    (tmp_path / "sitecustomize.py").write_text(  # the first to hold the lock waits until the other has been refused
-        "import dedupkit.locks as locks, contextlib, pathlib, time\n"
+    holds, refused = tmp_path / "holds", tmp_path / "refused"
+    (tmp_path / "sitecustomize.py").write_text(  # the first waits, its lock in hand, until the second has been refused
+        "import contextlib, pathlib, time\n"
+        "import dedupkit.locks as locks\n"
         "before = locks.locked\n"
         "@contextlib.contextmanager\n"
         "def locked(*arguments):\n"
         "    with before(*arguments):\n"
-        f"        pathlib.Path({str(reached)!r}).touch()\n"
-        "        time.sleep(4)\n"
+        f"        pathlib.Path({str(holds)!r}).touch()\n"
+        f"        while not pathlib.Path({str(refused)!r}).exists():\n"
+        "            time.sleep(0.05)\n"
         "        yield\n"
         "locks.locked = locked\n"
     )
     env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{_ROOT}"}
     first = command("clean", source.folder, tmp_path / "out", env=env)
     until = time.monotonic() + 60
-    while not reached.exists() and time.monotonic() < until:
+    while not holds.exists() and time.monotonic() < until:
         time.sleep(0.05)
     line = f"dedupkit: another run is writing to {tmp_path / 'out'}; wait for it, or name another folder"
-    assert ended(command("clean", source.folder, tmp_path / "out")) == (2, line)
+    second = ended(command("clean", source.folder, tmp_path / "out"))
+    refused.touch()
+    assert second == (2, line)
     assert ended(first)[0] == 0
     assert left_in(tmp_path / "out") == whole
 
@@ -326,3 +330,20 @@ def test_an_addition_to_an_index_on_a_full_disk_changes_nothing(photos: list[Pat
     index.add(photos[1])
     assert found_in(disk / "index") == [["00.jpg", "10.jpg"]]
     assert not any((disk / "index" / "work").glob("*"))
+
+
+def test_a_stream_on_a_full_disk_ends_in_one_line_and_goes_on_from_its_state(disk: Path) -> None:
+    pictures = [{"key": str(number), "image": encoded(draw_picture(number % 24))} for number in range(36)]
+    dedup = dedupkit.StreamingDeduplicator(recipe=FAST, state=disk / "state", batch_samples=4)
+    whole = [sample["key"] for sample in dedupkit.StreamingDeduplicator(recipe=FAST)(pictures)]
+    passed, state, ballast = list[str](), dedup.state_dict(), disk / "ballast"
+    with pytest.raises(RunError, match="state could not be written: No space left on device; free some space, then"):
+        for sample in dedup(pictures):
+            passed.append(sample["key"])
+            if len(passed) == 10:
+                state = dedup.state_dict()
+                ballast.write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+    ballast.unlink()
+    dedup.load_state_dict(state)
+    rest = [sample["key"] for sample in dedup(pictures[dedup.seen :])]
+    assert passed[:10] + rest == whole
