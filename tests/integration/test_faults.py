@@ -336,14 +336,12 @@ def test_a_stream_on_a_full_disk_ends_in_one_line_and_goes_on_from_its_state(dis
     pictures = [{"key": str(number), "image": encoded(draw_picture(number % 24))} for number in range(36)]
     dedup = dedupkit.StreamingDeduplicator(recipe=FAST, state=disk / "state", batch_samples=4)
     whole = [sample["key"] for sample in dedupkit.StreamingDeduplicator(recipe=FAST)(pictures)]
-    passed, state, ballast = list[str](), dedup.state_dict(), disk / "ballast"
+    passing, ballast = dedup(pictures), disk / "ballast"
+    passed = [next(passing)["key"] for _ in range(10)]
+    state = dedup.state_dict()
+    ballast.write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
     with pytest.raises(RunError, match="state could not be written: No space left on device; free some space, then"):
-        for sample in dedup(pictures):
-            passed.append(sample["key"])
-            if len(passed) == 10:
-                state = dedup.state_dict()
-                ballast.write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+        list(passing)
     ballast.unlink()
     dedup.load_state_dict(state)
-    rest = [sample["key"] for sample in dedup(pictures[dedup.seen :])]
-    assert passed[:10] + rest == whole
+    assert passed + [sample["key"] for sample in dedup(pictures[dedup.seen :])] == whole
