@@ -167,7 +167,8 @@ def soaked(source: Path, scratch: Path, options: argparse.Namespace) -> dict[str
 def judged(seen: list[dict[str, float]], ends: list[float]) -> dict[str, Any]:
     """Slopes of what was seen, by round."""
     first = max(2, len(ends) // 10)
-    spans = list(zip(ends[first:-1], ends[first + 1 :], strict=True))
+    last = max(look["s"] for look in seen)
+    spans = [span for span in zip(ends[first:-1], ends[first + 1 :], strict=True) if span[1] < last]
     if len(spans) < 3:
         raise SystemExit(f"only {len(spans)} rounds were whole after the first {first}; give it more time")
     slopes = {}
