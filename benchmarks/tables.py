@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from load_tables import ray_kills_table, readers_table, soak_table
 from markdown_tables import footing, table
 from scale_tables import scale_model_table, stages_table
 
@@ -271,6 +272,9 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "stages": ("stages.json", stages_table),
     "scale_model": ("scale_model.json", scale_model_table),
     "ray_overhead": ("ray_overhead.json", ray_table),
+    "soak": ("soak.json", soak_table),
+    "readers": ("readers.json", readers_table),
+    "ray_kills": ("ray_kills.json", ray_kills_table),
 }
 
 

@@ -33,6 +33,7 @@ from dedupkit.sources import open_source
 from dedupkit.sources.arrow_objects import as_arrow, check_arrow
 from dedupkit.storage import Folder
 from dedupkit.takedown import PLAN, read_list
+from dedupkit.unfinished import noted
 from dedupkit.versions import versions
 
 if TYPE_CHECKING:
@@ -210,7 +211,8 @@ def clean(
             check_reach(workforce, work, journey.source, journey.shards)
             return carry_out(journey, folder, described(source))
 
-        return Result(str(out), enduring(make, go))
+        with noted(work, folder):
+            return Result(str(out), enduring(make, go))
 
 
 def with_marks(recipe: Recipe, given: Any) -> tuple[Recipe, Overrides | None]:

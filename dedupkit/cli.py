@@ -30,6 +30,7 @@ from dedupkit.index.commands import app as index_commands
 from dedupkit.planning.commands import plan
 from dedupkit.plugins import import_plugins
 from dedupkit.report.commands import report
+from dedupkit.stores import OF_THE_MACHINE, first_remedy
 from dedupkit.terminal import printable
 
 _STOPPED = 130  # as shells have it, and typer, which says so of an interrupt
@@ -71,15 +72,15 @@ def demo(
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 the run failed or a check found a fault, 2 wrong usage, 130 stopped by hand."""
-    code = supervise() if can_supervise() else None
-    if code is not None:
-        sys.exit(code)
-    keep_freed_memory()
-    logging.getLogger("dedupkit").setLevel(logging.INFO)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
+        code = supervise() if can_supervise() else None
+        if code is not None:
+            sys.exit(code)
+        keep_freed_memory()
+        logging.getLogger("dedupkit").setLevel(logging.INFO)
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
         code = app(prog_name="dedupkit", standalone_mode=False)
         if code == _STOPPED:
             raise KeyboardInterrupt
@@ -96,7 +97,10 @@ def main() -> None:
         if os.environ.get("DEDUPKIT_DEBUG"):
             raise
         what = public(f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0])
-        typer.echo(f"dedupkit: {printable(what)}; DEDUPKIT_DEBUG=1 shows where", err=True)
+        remedy = "DEDUPKIT_DEBUG=1 shows where"
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            remedy = f"{first_remedy(error)}run again to go on from the last part"
+        typer.echo(f"dedupkit: {printable(what)}; {remedy}", err=True)
         sys.exit(1)
     finally:
         gc.freeze()  # the process ends here: a last search for garbage would only take time

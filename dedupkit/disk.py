@@ -37,10 +37,11 @@ def writing(place: Path, *, durable: bool) -> Iterator[IO[bytes]]:
         beside.unlink(missing_ok=True)
         raise
     if durable:
-        _flush_directory(place.parent)
+        flush_directory(place.parent)
 
 
-def _flush_directory(path: Path) -> None:
+def flush_directory(path: Path) -> None:
+    """Write the names of the files in a folder to the device."""
     if os.name == "nt":  # Windows has no handle for a directory; a rename there is durable by itself
         return
     handle = os.open(path, os.O_RDONLY)

@@ -13,12 +13,22 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dedupkit import disk
 from dedupkit.errors import RunError, public
-from dedupkit.stores import at_once, failed, is_remote, on_disk, opened, read_at_once, steady, writes_whole
+from dedupkit.stores import (
+    OF_THE_MACHINE,
+    at_once,
+    failed,
+    is_remote,
+    on_disk,
+    opened,
+    read_at_once,
+    steady,
+    writes_whole,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Sequence, Set
 
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
+_NOT_WRITABLE = {*OF_THE_MACHINE, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,8 @@ class Folder:
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all it holds, if it is there."""
         if not self.remote:
-            disk.remove(Path(self.path(name)))
+            with self._told("removed", name, _NOT_WRITABLE):
+                disk.remove(Path(self.path(name)))
             return
         try:
             self._ask("removed", name, "rm", recursive=True)
@@ -103,17 +114,13 @@ class Folder:
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """Open `name` for writing; it appears whole when the block ends well, and not at all otherwise."""
-        try:
+        with self._told("written", name, _NOT_WRITABLE):
             if self.remote:
                 with self._writing_there(name) as handle:
                     yield handle
             else:
                 with disk.writing(Path(self.path(name)), durable=self.durable) as handle:
                     yield handle
-        except OSError as error:
-            if error.errno in _OF_THE_DISK:
-                raise failed(self._what("written", name), error) from error
-            raise
 
     @contextmanager
     def _writing_there(self, name: str) -> Iterator[IO[bytes]]:
@@ -173,9 +180,10 @@ class Folder:
 
     def read_bytes(self, name: str) -> bytes:
         """Read a small file at once."""
-        if not self.remote:
+        if self.remote:
+            return bytes(self._ask("read", name, "cat_file", **at_once(opened(self.url)[0])))
+        with self._told("read", name):
             return Path(self.path(name)).read_bytes()
-        return bytes(self._ask("read", name, "cat_file", **at_once(opened(self.url)[0])))
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file."""
@@ -189,6 +197,14 @@ class Folder:
         found = read_at_once(opened(self.url)[0], list(paths))
         return {paths[path]: data for path, data in found.items() if isinstance(data, bytes)}
 
+    def missing(self, names: Sequence[str]) -> set[str]:
+        """Those of some files that are not there: each is asked for, since a listing of a store may be out of date."""
+        if not self.remote:
+            return {name for name in names if not self.exists(name)}
+        paths = {self.path(name): name for name in names}
+        found = read_at_once(opened(self.url)[0], list(paths), 1)
+        return {paths[path] for path, data in found.items() if isinstance(data, FileNotFoundError)}
+
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
         return int(self._ask("read", name, "size")) if self.remote else Path(self.path(name)).stat().st_size
@@ -197,7 +213,8 @@ class Folder:
     def local(self, name: str) -> Iterator[str]:
         """Path of a file on this machine's disk: `name` itself, or a copy of it that lasts as long as the block."""
         if not self.remote:
-            yield self.path(name)
+            with self._told("read", name):
+                yield self.path(name)
             return
         with TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
             file = str(Path(scratch, name.rpartition("/")[2]))
@@ -209,6 +226,16 @@ class Folder:
         """Open `name` for reading; of a store it is fetched whole first, so that no connection is held."""
         with self.local(name) as path, Path(path).open("rb") as handle:
             yield handle
+
+    @contextmanager
+    def _told(self, done: str, name: str, numbers: Set[int] = OF_THE_MACHINE) -> Iterator[None]:
+        """Errors of this machine's disk, as those of a store are told."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in numbers:
+                raise
+            raise failed(self._what(done, name), error) from error
 
     def _ask(
         self,

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from dedupkit.storage import Folder
 
 LEASE_S = 90
-"""How long a lock holds that nobody renews; clocks of machines that share a folder may differ by a minute."""
+"""How long a lock holds that nobody renews."""
 RENEW_S = 20
+_WATCHED = 1.5
+"""For how many renewals a lock of another machine is watched before it is taken over, whatever the clocks say."""
+_CLOCKS_DIFFER_S = 60
 _SETTLE_S = 2
 _held: set[str] = set()
 """Tokens of the locks of this process."""
@@ -44,6 +47,12 @@ def _machine() -> str:
     with suppress(OSError):
         told.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115 - process ids mean nothing in another namespace
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def _began(pid: int | None = None) -> float:
+    """When a process began; on Linux since the machine was started, for there other numbers change with the clock."""
+    process = psutil.Process(pid)
+    return float(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +76,17 @@ class Lock:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     machine: str = field(default_factory=_machine)
     pid: int = field(default_factory=os.getpid)
-    started: float = field(default_factory=lambda: psutil.Process().create_time())
+    started: float = field(default_factory=_began)
     renewed: float = field(default_factory=time.time)
 
     def seconds_left(self) -> float:
         """How long it still holds if nobody renews it; one from the future holds no longer than a fresh one."""
         return min(LEASE_S, self.renewed + LEASE_S - time.time())
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether it was renewed a short while ago by this machine's clock; else one of the two clocks was set."""
+        return -_CLOCKS_DIFFER_S <= time.time() - self.renewed < LEASE_S
 
     def is_of_the_dead(self) -> bool:
         """Whether the process that held it ran on this machine and has ended."""
@@ -81,7 +95,7 @@ class Lock:
         if self.pid == os.getpid():
             return self.token not in _held  # of an earlier run, which could not take it away at its end
         try:
-            return bool(abs(psutil.Process(self.pid).create_time() - self.started) > 1)
+            return abs(_began(self.pid) - self.started) > 2
         except psutil.NoSuchProcess:
             return True
         except psutil.Error:
@@ -132,10 +146,25 @@ def _acquire(folder: Folder, name: str, mine: Lock) -> None:
         found = _read(folder, name)
     if found == mine:  # also where the store did as it was asked and its answer was lost
         return
-    if found is None or found.is_of_the_dead() or found.seconds_left() <= 0:
-        _take_over(folder, name, mine)
-        return
-    raise _refused(folder, f"; if it was killed, wait {found.seconds_left():.0f} seconds for its lock to end")
+    if found is not None and not found.is_of_the_dead():
+        if found.tells_time:
+            raise _refused(folder, f"; if it was killed, wait {found.seconds_left():.0f} seconds for its lock to end")
+        if _is_renewed(folder, name, found):
+            raise _refused(folder)
+    _take_over(folder, name, mine)
+
+
+def _is_renewed(folder: Folder, name: str, found: Lock) -> bool:
+    """Whether somebody renews a lock: a clock that was set back makes one that is held look as if it had ended."""
+    wait_s = _WATCHED * RENEW_S
+    _log.info("the lock of another machine seems to have ended; watching it for %.0f s before it is taken over", wait_s)
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until:
+        time.sleep(wait_s / 10)
+        now = _read(folder, name)
+        if now is None or now != found:
+            return now is not None
+    return False
 
 
 def _create(folder: Folder, name: str, mine: Lock) -> None:
@@ -179,6 +208,7 @@ class _Renewer(threading.Thread):
         super().__init__(name="dedupkit lock", daemon=True)
         self._folder, self._name, self._lock = folder, name, lock
         self._ended = threading.Event()
+        self._renewed_at = time.monotonic()
         self._of_main = threading.current_thread() is threading.main_thread()
         self.lost = False
 
@@ -193,7 +223,7 @@ class _Renewer(threading.Thread):
             try:
                 self._renew()
             except RunError:  # the store does not answer; what is still held is held
-                self.lost = self._lock.seconds_left() <= 0
+                self.lost = time.monotonic() - self._renewed_at >= LEASE_S
             if self.lost:
                 self._interrupt()
                 return
@@ -209,8 +239,10 @@ class _Renewer(threading.Thread):
         if found is None or found.token != self._lock.token:
             self.lost = True
             return
+        renewed_at = time.monotonic()
         self._lock = Lock(**{**asdict(self._lock), "renewed": time.time()})
         self._folder.write_bytes(self._name, _bytes(self._lock))
+        self._renewed_at = renewed_at
 
     def stop(self) -> None:
         """End renewing, and take the lock away."""

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from dedupkit.stores import failed
+from dedupkit.stores import OF_THE_MACHINE, failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +176,7 @@ def scratch_files(work: str | Path | None) -> Iterator[Scratch]:
     try:
         yield scratch
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in OF_THE_MACHINE:
             raise failed("scratch files cannot be written", error) from error
         raise
     finally:

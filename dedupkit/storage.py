@@ -57,7 +57,11 @@ class Stage:
         sizes = self.parts.sizes()
         there = sizes.keys() & {name.removesuffix(".json") for name in self.receipts.names()}
         receipts = self.receipts.read_many([f"{name}.json" for name in wanted if name in there])
-        return {name: _stale(receipts.get(f"{name}.json"), sizes.get(name), wanted[name]) for name in wanted}
+        found = {name: _stale(receipts.get(f"{name}.json"), sizes.get(name), wanted[name]) for name in wanted}
+        if self.parts.remote:
+            for name in self.parts.missing([name for name, why in found.items() if why is None]):
+                found[name] = []
+        return found
 
     def commit(self, name: str, inputs: Mapping[str, str], report: object = None, byte_size: int | None = None) -> None:
         """Write the receipt of a part that lies in its place; its size is asked for where it is not given."""

@@ -39,6 +39,15 @@ _PASSING = frozenset(
     )
     if hasattr(errno, name)
 )
+OF_THE_MACHINE = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "EREMOTEIO", "ESTALE", "ENODEV", "ENXIO", "ENOTCONN"),
+        *("EMFILE", "ENFILE", "ENOMEM"),
+    )
+    if hasattr(errno, name)
+)
+"""Errors of a disk, or of what this process may take, that say nothing about the file they came with."""
 _PASSING_KINDS = frozenset(
     {
         *("HTTPClientError", "EndpointConnectionError", "ResponseParserError", "IncompleteReadError"),  # botocore
@@ -159,8 +168,8 @@ def steady(what: str, call: Callable[..., Answer], *arguments: Any, **options: A
         raise failed(what, error) from error  # every client has errors of its own
 
 
-def read_at_once(filesystem: Any, paths: Sequence[str]) -> dict[str, bytes | BaseException]:
-    """What some small files hold, asked for at the same time, or why that cannot be known, by path.
+def read_at_once(filesystem: Any, paths: Sequence[str], most: int | None = None) -> dict[str, bytes | BaseException]:
+    """What some small files hold, or their first bytes, asked for at once, or why that cannot be known, by path.
 
     Raises
     ------
@@ -169,13 +178,14 @@ def read_at_once(filesystem: Any, paths: Sequence[str]) -> dict[str, bytes | Bas
     """
     if not paths:
         return {}
-    nothing, how = [None] * len(paths), at_once(filesystem)
-    # ranges without ends: `cat` would first ask of each file whether it is there
-    contents = filesystem.cat_ranges(list(paths), nothing, nothing, on_error="return", **how)
+    how, start = at_once(filesystem), None if most is None else 0
+    # ranges: `cat` would first ask of each file whether it is there
+    ranges = [start] * len(paths), [most] * len(paths)
+    contents = filesystem.cat_ranges(list(paths), *ranges, on_error="return", **how)
     found = dict(zip(paths, contents, strict=True))
     for path, data in found.items():
         if isinstance(data, Exception) and is_passing(data):
-            found[path] = steady(f"{public(path)} could not be read", filesystem.cat_file, path, **how)
+            found[path] = steady(f"{public(path)} could not be read", filesystem.cat_file, path, start, most, **how)
     return found
 
 
@@ -187,12 +197,37 @@ def at_once(filesystem: Any) -> dict[str, Any]:
 def failed(what: str, error: BaseException) -> RunError:
     """The error of a run whose files cannot be read or written any more."""
     if isinstance(error, PermissionError) or type(error).__name__ == "NoCredentialsError":
-        remedy = "check the credentials, then run again"
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        remedy = "free some space, then run again to go on from the last part"
+        remedy = "check the credentials and permissions, then run again"
     else:
-        remedy = "run again to go on from the last part"
+        remedy = f"{first_remedy(error)}run again to go on from the last part"
     return RunError(f"{what}: {error_text(error)}; {remedy}")
+
+
+def first_remedy(error: BaseException) -> str:
+    """What has to be done before another try can end otherwise."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space, then "
+    if number == errno.EFBIG:
+        return "allow larger files (ulimit -f), then "
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "allow more open files (ulimit -n), then "
+    return "make the disk writable, then " if number == errno.EROFS else ""
+
+
+def check_machine(error: BaseException, name: str) -> None:
+    """Tell an error of the machine from one of the data, which it must not be taken for.
+
+    Raises
+    ------
+    RunError
+        The disk failed, or this process may not have more files or memory: nothing is known of the file `name`.
+    """
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        remedy = f"{first_remedy(error)}run again to go on from the last part"
+        if error.errno == errno.EIO:
+            remedy += ", without that file in the source if the disk has lost it"
+        raise RunError(f"{name} could not be read: {error_text(error)}; {remedy}") from error
 
 
 def is_passing(error: BaseException) -> bool:

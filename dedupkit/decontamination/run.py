@@ -28,6 +28,7 @@ from dedupkit.sources import open_source
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder, digest
 from dedupkit.takedown import read_list
+from dedupkit.unfinished import noted
 
 if TYPE_CHECKING:
     import os
@@ -234,7 +235,8 @@ def _working(out: str | os.PathLike[str] | None, train: Any, overwrite: bool) ->
     with alone_in(folder):
         claim(folder, overwrite=overwrite)
         work.remove("spool")
-        yield folder, work
+        with noted(work, folder):
+            yield folder, work
 
 
 def _written(journey: Journey, folder: Folder, train: str, by_set: dict[str, int]) -> Result:

@@ -68,7 +68,11 @@ class Condemned:
         """What earlier tries of a run have found."""
         if not work.exists(FILE):
             return cls()
-        return cls({tag: Verdict.of(said) for tag, said in work.read_json(FILE).items()})
+        try:
+            return cls({tag: Verdict.of(said) for tag, said in work.read_json(FILE).items()})
+        except (ValueError, KeyError, TypeError, AttributeError):  # damaged: who kills is found again
+            work.remove(FILE)
+            return cls()
 
     def write(self, work: Folder) -> None:
         """Keep it for the tries to come."""

@@ -132,7 +132,8 @@ def _read(pid: int, data: bytes) -> Notes:
 
 def _mapped(path: Path) -> mmap.mmap:
     with path.open("w+b") as file:
-        file.truncate(_BYTES)
+        file.write(bytes(_BYTES))  # on a full disk an error; writing to what is mapped would end the process
+        file.flush()
         return mmap.mmap(file.fileno(), _BYTES)
 
 

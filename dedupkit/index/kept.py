@@ -28,6 +28,7 @@ from dedupkit.recipe import SourceOptions
 from dedupkit.sources import open_source
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder, digest
+from dedupkit.unfinished import noted
 
 if TYPE_CHECKING:
     import os
@@ -220,7 +221,8 @@ class Index:
             clear_leftovers(self._folder, snapshot.state.names, work)
             folder = Folder(f"{self._folder.url}/{WORK}/{work}")
             make = self._journey(snapshot, source, options, folder, progress or silent)
-            state, added = enduring(make, lambda journey: added_to(snapshot, journey, called))
+            with noted(folder):
+                state, added = enduring(make, lambda journey: added_to(snapshot, journey, called))
             write_state(self._folder, state)
             clear_leftovers(
                 self._folder, state.names | snapshot.state.names

@@ -8,10 +8,11 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dedupkit.errors import RunError, UsageError
+from dedupkit.errors import UsageError
 from dedupkit.fingerprints.given import given_digests
 from dedupkit.parts import Part, make_parts
 from dedupkit.sample import Action
+from dedupkit.sources.changes import changed, check_unchanged
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Stage, digest
 
@@ -111,9 +112,10 @@ def _kept(number: int, shard: Shard, source: ListSource, tables: Tables) -> Iter
     for piece in source.pieces(shard):
         span = slice(first, first + len(piece.samples))
         if given_digests(piece, source, shard.name, first) != sha256[span]:
-            raise RunError(f"{shard.name} changed while it was read; run again when nobody writes to the source")
+            raise changed(shard.name)
         if piece.rows is not None:
             yield piece.rows.filter(pa.array(keeps[span], pa.bool_()))
         first = span.stop
     if first != len(keeps):
-        raise RunError(f"{shard.name} changed while it was read; run again when nobody writes to the source")
+        raise changed(shard.name)
+    check_unchanged(source, shard)

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import cv2
 import pyarrow as pa
 
-from dedupkit.errors import DedupkitError, RunError
+from dedupkit.errors import DedupkitError
 from dedupkit.guard.recorder import looking
 from dedupkit.hygiene.boxes import blurred, counting
 from dedupkit.hygiene.metadata import without_metadata
@@ -25,6 +25,7 @@ from dedupkit.sample import Action
 from dedupkit.sinks import FORMATS, make_sink, stage_of
 from dedupkit.sinks.base import KeptSample, WrittenPart
 from dedupkit.sinks.list_rows import FOLDER, emit_rows
+from dedupkit.sources.changes import changed, check_unchanged
 from dedupkit.storage import digest
 
 if TYPE_CHECKING:
@@ -241,9 +242,7 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables, hygie
             continue
         image = None if sample is None else sample.image or sample.withheld  # kept by hand, though it is blocked
         if sample is None or image is None or hashlib.sha256(image).digest() != sha256:
-            raise RunError(
-                f"{shard.name} changed while it was read ({key}); run again when nobody writes to the source"
-            )
+            raise changed(shard.name, key)
         yield KeptSample(
             key,
             image,
@@ -258,3 +257,4 @@ def _read_again(number: int, shard: Shard, source: Source, tables: Tables, hygie
             copies_kept=copies_kept,
             faces=counting(faces, hygiene) if hygiene.faces == "blur" else (),
         )
+    check_unchanged(source, shard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from dataclasses import dataclass
 from itertools import islice
@@ -12,10 +13,10 @@ from dedupkit.errors import UsageError
 from dedupkit.sample import Fault, Note, Reason, Sample
 from dedupkit.sources.base import Shard
 from dedupkit.sources.captions import caption_of_file, utf8_text
-from dedupkit.sources.listing import Entry, error_text, is_image_name, list_folder, public
+from dedupkit.sources.listing import Entry, error_text, is_image_name, list_folder, local_stamp, public
 from dedupkit.sources.metadata import METADATA_NAMES, Metadata, Row, parse_about, parse_metadata
 from dedupkit.storage import digest
-from dedupkit.stores import read_at_once
+from dedupkit.stores import check_machine, read_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -106,6 +107,13 @@ class FolderSource:
         """None: what metadata files hold has no declared types."""
         return None
 
+    def has_changed(self, shard: Shard) -> bool:
+        """Whether a JSON file beside an image is another than the one that was listed; stores are not asked so much."""
+        if self.filesystem is not None:
+            return False
+        named = [picture for picture in shard.location if picture.about is not None]
+        return any(_stamp_now(self.root, str(picture.about)) != picture.stamp.rpartition(" ")[2] for picture in named)
+
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream the images of one range; from a remote filesystem, up to 32 files or 64 MiB at once."""
         pictures: tuple[Picture, ...] = shard.location
@@ -155,7 +163,7 @@ class FolderSource:
         readable = [picture for picture in pictures if self._fault(picture) is None]
         names = [name for picture in readable for name in _files_of(picture)]
         if self.filesystem is None:
-            return {name: _read_local(f"{self.root}/{name}") for name in names}
+            return {name: _read_local(self.root, name) for name in names}
         paths = {f"{self.root.rstrip('/')}/{name}": name for name in names}
         found = read_at_once(self.filesystem, list(paths))
         return {name: found.get(path, FileNotFoundError(2, "No such file")) for path, name in paths.items()}
@@ -272,9 +280,18 @@ def _batches(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
         yield batch
 
 
-def _read_local(path: str) -> bytes | BaseException:
+def _stamp_now(root: str, name: str) -> str:
+    path = f"{root}/{name}"
     try:
-        with io.FileIO(path) as handle:
+        return local_stamp(path, os.stat(path))  # noqa: PTH116 - one for each image
+    except OSError:
+        return ""
+
+
+def _read_local(root: str, name: str) -> bytes | BaseException:
+    try:
+        with io.FileIO(f"{root}/{name}") as handle:
             return handle.readall()
     except OSError as error:
+        check_machine(error, name)
         return error

@@ -10,7 +10,7 @@ from typing import Any
 from dedupkit.errors import DedupkitError
 from dedupkit.sample import Fault, Reason
 from dedupkit.sources.listing import error_text, is_image_name, public
-from dedupkit.stores import is_url, steady
+from dedupkit.stores import check_machine, is_url, steady
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class FilesBelow:
         except DedupkitError:
             raise
         except (OSError, ValueError, RuntimeError) as error:
+            check_machine(error, path)
             return Fault(Reason.UNREADABLE_FILE, error_text(error))
 
     def _read_remote(self, path: str) -> bytes | Fault:
@@ -78,6 +79,7 @@ class FilesAnywhere:
         except FileNotFoundError:
             return Fault(Reason.MISSING_IMAGE, "the row holds no bytes, and the file it names is not there")
         except (OSError, ValueError, ImportError) as error:
+            check_machine(error, public(path).rpartition("/")[2])
             return Fault(Reason.UNREADABLE_FILE, error_text(error))
 
 

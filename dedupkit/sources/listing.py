@@ -25,6 +25,7 @@ IMAGE_EXTENSIONS = frozenset(
     }
 )
 _BUFFER_BYTES = 1 << 20
+_AS_EFFECTIVE = os.access in os.supports_effective_ids
 _CONTENT_TAGS = (
     "ETag",
     "etag",
@@ -85,6 +86,18 @@ class File:
     byte_size: int
     stamp: str
     filesystem: Any = None
+
+    def has_changed(self) -> bool:
+        """Whether it is another file than the one that was listed; of stores, only S3 is asked."""
+        try:
+            if self.filesystem is None:
+                return local_stamp(self.path, os.stat(self.path)) != self.stamp  # noqa: PTH116 - as it was listed
+            if not hasattr(self.filesystem, "call_s3"):  # elsewhere a listing may say other things than a question
+                return False
+            what = f"{self.name} could not be looked at"
+            return stamp_of(steady(what, self.filesystem.info, self.path, refresh=True)) != self.stamp
+        except FileNotFoundError:
+            return True
 
     def open(self) -> IO[bytes]:
         """Open the file for reading forward through a large buffer."""
@@ -157,7 +170,13 @@ def _local_entry(entry: os.DirEntry[str], real_root: str, prefix: str) -> Entry 
         return Entry(name, 0, "", "a link that leads to itself")
     if not stat.S_ISREG(status.st_mode):
         return Entry(name, 0, "", "not a regular file")
-    return Entry(name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+    return Entry(name, status.st_size, local_stamp(entry.path, status))
+
+
+def local_stamp(path: str, status: os.stat_result) -> str:
+    """What changes with the content of a local file, and when it becomes readable."""
+    stamp = f"{status.st_size}-{status.st_mtime_ns}"
+    return stamp if os.access(path, os.R_OK, effective_ids=_AS_EFFECTIVE) else f"{stamp}-unreadable"
 
 
 def stamp_of(info: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from dedupkit.sources.listing import File, error_text
 from dedupkit.sources.matrices import Matrix, opened_matrix
 from dedupkit.sources.places import Place
 from dedupkit.sources.tables import DAMAGE, PARQUET_ENDINGS, TableSource, row_count
+from dedupkit.stores import check_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,6 +110,12 @@ class ListSource:
         except DAMAGE:
             return pa.schema([])
 
+    def has_changed(self, shard: Shard) -> bool:
+        """Whether its table or its matrix is another than the one that was listed."""
+        table, matrix = shard.location
+        ask = getattr(self.table, "has_changed", None)
+        return bool((ask is not None and ask(table)) or (matrix is not None and matrix.has_changed()))
+
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream the rows of one shard as samples."""
         yield from self.table.read(shard.location[0])
@@ -130,6 +137,7 @@ class ListSource:
         except (ConnectionError, TimeoutError):  # the network, not the data: the task is tried again
             raise
         except DAMAGE as error:
+            check_machine(error, shard.name)
             fault = Fault(Reason.DAMAGED_SHARD, error_text(error))
             yield Piece([Sample(shard.name, None, fault=fault)], None, None)
 

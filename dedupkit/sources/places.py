@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.errors import UsageError, did_you_mean
-from dedupkit.sources.listing import File, error_text, public, stamp_of
+from dedupkit.sources.listing import File, error_text, local_stamp, public, stamp_of
 from dedupkit.stores import is_url, missing_package, steady
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Place:
         name = public(self.path).rstrip("/").rpartition("/")[2]
         if self.filesystem is None:
             status = Path(self.path).stat()
-            return File(name, self.path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+            return File(name, self.path, status.st_size, local_stamp(self.path, status))
         info = steady(f"{name} could not be looked at", self.filesystem.info, self.path)
         return File(name, self.path, int(info.get("size") or 0), stamp_of(info), self.filesystem)
 

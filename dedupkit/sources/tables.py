@@ -14,6 +14,7 @@ from dedupkit.sources.base import Shard
 from dedupkit.sources.columns import Columns, find_columns, other_fields, samples_of
 from dedupkit.sources.image_files import FilesBelow
 from dedupkit.sources.listing import File, error_text, unique_names
+from dedupkit.stores import check_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,6 +66,10 @@ class TableSource:
         """Types of all columns of a file, as `read_schema` finds them."""
         return read_schema(shard.location)
 
+    def has_changed(self, shard: Shard) -> bool:
+        """Whether its file is another than the one that was listed."""
+        return bool(shard.location.has_changed())
+
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream the rows of one file, in batches of up to 256 rows and about 32 MiB."""
         try:
@@ -75,6 +80,7 @@ class TableSource:
         except (ConnectionError, TimeoutError):  # the network, not the data: the task is tried again
             raise
         except DAMAGE as error:
+            check_machine(error, shard.name)
             yield Sample(shard.name, None, fault=Fault(Reason.DAMAGED_SHARD, error_text(error)))
 
     def batches(self, shard: Shard, max_rows: int = BATCH_ROWS) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -13,6 +13,7 @@ from dedupkit.sources.base import Shard
 from dedupkit.sources.captions import caption_name, caption_of, caption_of_file, utf8_text
 from dedupkit.sources.listing import File, error_text, is_image_name, unique_names
 from dedupkit.sources.tar import DamagedTarError, Member, tar_members
+from dedupkit.stores import check_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +57,10 @@ class WebDatasetSource:
         """None: the members of a tar have no declared types."""
         return None
 
+    def has_changed(self, shard: Shard) -> bool:
+        """Whether its file is another than the one that was listed."""
+        return bool(shard.location.has_changed())
+
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream one tar; what is not readable any more is one sample with reason ``damaged_shard``."""
         had_json = False
@@ -67,6 +72,7 @@ class WebDatasetSource:
         except (ConnectionError, TimeoutError):  # the network, not the data: the task is tried again
             raise
         except (DamagedTarError, OSError, EOFError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+            check_machine(error, shard.name)
             yield Sample(shard.name, None, fault=Fault(Reason.DAMAGED_SHARD, error_text(error)))
 
 

@@ -17,6 +17,7 @@ from dedupkit.streaming.ahead import Pace, ahead
 from dedupkit.streaming.checkpoint import Checkpoint
 from dedupkit.streaming.decisions import StreamDecision, Tally
 from dedupkit.streaming.inputs import Layout
+from dedupkit.streaming.log import LOG_VERSION
 from dedupkit.streaming.options import StreamOptions
 from dedupkit.streaming.passing import Passing, worker_number
 from dedupkit.streaming.preparing import Preparing
@@ -121,6 +122,7 @@ class StreamingDeduplicator:
             "expected_samples": str(self._radius),
             "max_entries": str(max_entries),
             "index": digest(self._index),
+            "version of the log": LOG_VERSION,
         }
         self._loaded: Checkpoint | None = None
         self._passing: Passing | None = None

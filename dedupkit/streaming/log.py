@@ -2,30 +2,35 @@
 
 Entries are numbered in the order in which they were kept.  A file holds a fixed number of them, so that the oldest are
 forgotten by removing a file.  A record counts when its length and checksum are right: half of one, which a process that
-was killed left, is cut off by the next.
+was killed left, is cut off by the next.  A view has a checksum too: after a loss of power it may be that a record is
+whole and its view is not, and then nothing is proved by it.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from dedupkit.disk import flush_directory
 from dedupkit.matching.geometry import View
 from dedupkit.matching.stage import COLUMNS
 from dedupkit.sample import FINGERPRINTS
+from dedupkit.stores import failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
+LOG_VERSION = "2"
 _RECORD = struct.Struct("<II")  # length and CRC-32 of what follows
-_VIEW = struct.Struct("<HHIf")  # height, width, points, entropy
-_POINT_BYTES, _CODE_BYTES = 16, 32
+_VIEW = struct.Struct("<IHHIf")  # CRC-32 of what follows, height, width, points, entropy
+_CHECKSUM_BYTES, _POINT_BYTES, _CODE_BYTES = 4, 16, 32
 KEPT = pa.schema(
     [
         *(FINGERPRINTS.field(name) for name in (*COLUMNS, "descriptor", "key")),
@@ -50,16 +55,36 @@ class Log:
     folder: Path
     entries_a_file: int
     _read: dict[int, int] = field(default_factory=dict)  # bytes of each file that were read or written here
+    _unflushed: set[int] = field(default_factory=set)
 
     def append(self, kept: pa.Table, views: Sequence[View | None]) -> pa.Table:
-        """Add entries that belong into one file; gives them back with the places of their views."""
+        """Add entries that belong into one file; gives them back with the places of their views.
+
+        Raises
+        ------
+        RunError
+            The disk is full, or cannot be written.
+        """
         number = int(kept["position"][0].as_py()) // self.entries_a_file
-        kept = self._with_views(kept, views, self._path(number, "views"))
-        data = _serialised(kept)
-        with self._path(number, "kept").open("ab") as handle:
-            handle.write(_RECORD.pack(len(data), zlib.crc32(data)) + data)
+        try:
+            kept = self._with_views(kept, views, self._path(number, "views"))
+            data = _serialised(kept)
+            with self._path(number, "kept").open("ab") as handle:
+                handle.write(_RECORD.pack(len(data), zlib.crc32(data)) + data)
+        except OSError as error:  # what stands there half is cut off by the next who holds the lock
+            raise failed(f"{self.folder.name} could not be written", error) from error
         self._read[number] = self._read.get(number, 0) + _RECORD.size + len(data)
+        self._unflushed.add(number)
         return kept
+
+    def flush(self) -> None:
+        """Write all that was added to the device, so that a loss of power takes nothing that a state counts on."""
+        paths = [self._path(number, kind) for number in self._unflushed for kind in ("views", "kept")]
+        for path in filter(Path.exists, paths):
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+        flush_directory(self.folder)
+        self._unflushed.clear()
 
     def _with_views(self, kept: pa.Table, views: Sequence[View | None], path: Path) -> pa.Table:
         packed = [b"" if view is None else packed_view(view) for view in views]
@@ -89,7 +114,7 @@ class Log:
             while len(head := handle.read(_RECORD.size)) == _RECORD.size:
                 size, checksum = _RECORD.unpack(head)
                 data = handle.read(size)
-                if len(data) < size or zlib.crc32(data) != checksum:
+                if not size or len(data) < size or zlib.crc32(data) != checksum:  # zeros have the checksum of nothing
                     return
                 begin, start = start, start + _RECORD.size + size
                 self._read[number] = start
@@ -133,9 +158,12 @@ class Log:
         """The view of an entry, if it has one."""
         if not size:
             return None
-        with self._path(entry // self.entries_a_file, "views").open("rb") as handle:
-            handle.seek(at)
-            return unpacked_view(handle.read(size))
+        try:
+            with self._path(entry // self.entries_a_file, "views").open("rb") as handle:
+                handle.seek(at)
+                return unpacked_view(handle.read(size))
+        except FileNotFoundError:
+            return None
 
     def files(self) -> list[int]:
         """Numbers of the files, ascending."""
@@ -152,13 +180,18 @@ class Log:
 
 def packed_view(view: View) -> bytes:
     """A view as bytes, 30 KB."""
-    head = _VIEW.pack(*view.gray.shape, len(view.points), view.entropy)
-    return head + b"".join(part.tobytes() for part in (view.gray, view.points, view.codes, view.mirrored_codes))
+    head = _VIEW.pack(0, *view.gray.shape, len(view.points), view.entropy)
+    parts = (view.gray, view.points, view.codes, view.mirrored_codes)
+    data = head[_CHECKSUM_BYTES:] + b"".join(part.tobytes() for part in parts)
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES, "little") + data
 
 
-def unpacked_view(data: bytes) -> View:
-    """The view again."""
-    height, width, points, entropy = _VIEW.unpack_from(data)
+def unpacked_view(data: bytes) -> View | None:
+    """The view again; None for what is not whole."""
+    checksum = int.from_bytes(data[:_CHECKSUM_BYTES], "little")
+    if len(data) < _VIEW.size or zlib.crc32(data[_CHECKSUM_BYTES:]) != checksum:
+        return None
+    _, height, width, points, entropy = _VIEW.unpack_from(data)
     ends = np.cumsum([_VIEW.size, height * width, points * _POINT_BYTES, points * _CODE_BYTES, points * _CODE_BYTES])
     gray, found, codes, mirrored = (
         np.frombuffer(data, kind, (stop - start) // np.dtype(kind).itemsize, start)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from dedupkit.disk import PARTIAL, writing
 from dedupkit.errors import RunError, UsageError
 from dedupkit.streaming.checkpoint import check_rules
 from dedupkit.streaming.judging import Judge
@@ -72,12 +73,13 @@ class Passing:
     def _check(self, rules: Mapping[str, str]) -> None:
         place = self.folder / _RULES_NAME
         if place.exists():
-            check_rules(json.loads(place.read_text("utf-8")), rules, f"the state in {self.folder}")
+            check_rules(_read_rules(place), rules, f"the state in {self.folder}")
             return
-        others = [path.name for path in self.folder.iterdir() if path.name != _LOCK_NAME]
+        others = [path.name for path in self.folder.iterdir() if not _is_ours(path.name)]
         if others:
             raise UsageError(f"{self.folder} holds files of something else ({others[0]}); name a new or empty folder")
-        place.write_text(json.dumps(dict(rules)) + "\n", "utf-8")
+        with writing(place, durable=self._lasts) as handle:
+            handle.write(f"{json.dumps(dict(rules))}\n".encode())
 
     @contextmanager
     def going(self, checkpoint: Checkpoint | None) -> Iterator[None]:
@@ -112,7 +114,10 @@ class Passing:
     def state(self, entries: int) -> tuple[str | None, bytes | None]:
         """The folder, or what lies in it, of the entries before one."""
         self._pinned = max(0, entries - self._most)
-        return (str(self.folder), None) if self._lasts else (None, self._packed(entries))
+        if not self._lasts:
+            return None, self._packed(entries)
+        self.log.flush()
+        return str(self.folder), None
 
     def _packed(self, entries: int) -> bytes:
         low, size = max(0, entries - self._most), sum(path.stat().st_size for path in self.folder.iterdir())
@@ -165,6 +170,18 @@ class Passing:
             yield
         finally:
             self._lock.release()
+
+
+def _is_ours(name: str) -> bool:
+    """Whether it lies in a folder that nothing was kept in yet."""
+    return name == _LOCK_NAME or name.endswith(PARTIAL)
+
+
+def _read_rules(place: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(place.read_text("utf-8")))
+    except ValueError as error:
+        raise UsageError(f"{place} is damaged; begin anew in a new or empty folder") from error
 
 
 def _lock(folder: Path) -> Any:

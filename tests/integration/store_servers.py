@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,11 @@ class Store:
     failing : float
         Share of requests that fail, by turns as 500, as 503, by a dropped connection, and by an answer that is lost
         after the store has done what was asked.
+    hanging : float
+        Share of requests that are answered only after `hangs_s`, when nobody waits any more.
+    lags : bool
+        Whether a listing shows what was there when it was asked for last before this was set: without what was written
+        since, and with what was removed.
     knows_conditions : bool
         Whether it heeds ``If-None-Match``, as stores that only look like S3 may not.
     requests : Counter
@@ -43,8 +49,11 @@ class Store:
     """
 
     def __init__(self) -> None:
-        self.failing = 0.0
+        self.failing = self.hanging = 0.0
+        self.hangs_s = 2.0
+        self.lags = False
         self.knows_conditions = True
+        self._listings: dict[str, tuple[Any, list[bytes]]] = {}
         self.requests: Counter[str] = Counter()
         self._app = DomainDispatcherApplication(create_backend_app)
         self._rng, self._lock = random.Random(7), threading.Lock()
@@ -58,8 +67,11 @@ class Store:
         with self._lock:
             self.requests[environ["REQUEST_METHOD"]] += 1
             fault = self._rng.randrange(4) if self._rng.random() < self.failing else None
+            hangs = self._rng.random() < self.hanging
+        if hangs:
+            time.sleep(self.hangs_s)
         if fault is None:
-            return list(self._app(environ, start_response))
+            return self._answered(environ, start_response)
         if fault == 0:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionError
@@ -69,13 +81,26 @@ class Store:
         start_response(code, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [body]
 
+    def _answered(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        query = f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}"
+        if environ["REQUEST_METHOD"] != "GET" or "list-type=2" not in query:
+            return list(self._app(environ, start_response))
+        heads: list[Any] = []
+        body = list(self._app(environ, lambda *head: heads.append(head)))
+        with self._lock:
+            if not self.lags or query not in self._listings:
+                self._listings[query] = heads[-1], body
+            head, body = self._listings[query]
+        start_response(*head)
+        return body
+
     def empty(self) -> None:
         """Forget all that is stored; moto's servers of one process share it."""
         urlopen(Request(f"{self.url}/moto-api/reset", method="POST"), timeout=30).close()
 
     def stop(self) -> None:
         """End the server."""
-        self.failing = 0.0
+        self.failing, self.lags = 0.0, False
         self.empty()
         self._server.shutdown()
         self._server.server_close()

@@ -66,7 +66,8 @@ def test_a_live_lock_of_another_machine_says_how_long_to_wait(store: Store) -> N
 
 
 @pytest.mark.parametrize("dead", ["expired", "of a process of this machine that ended", "garbage"])
-def test_the_lock_of_a_killed_run_is_taken_over(dead: str, store: Store) -> None:
+def test_the_lock_of_a_killed_run_is_taken_over(dead: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedupkit.lease.RENEW_S", 0.2)  # for so long one that has run out is watched
     url = "s3://bucket/runs/dead"
     if dead == "expired":
         put_lock(url, renewed=time.time() - LEASE_S - 1)
@@ -75,7 +76,7 @@ def test_the_lock_of_a_killed_run_is_taken_over(dead: str, store: Store) -> None
     else:
         ended = subprocess.Popen(["true"])
         ended.wait()
-        put_lock(url, machine=Lock().machine, pid=ended.pid)
+        put_lock(url, machine=Lock().machine, pid=ended.pid, renewed=time.time())
     with alone_in(Folder.at(url)):
         assert Folder.at(url).read_json(".dedupkit/lock")["token"] != "t"
     assert not Folder.at(url).exists(".dedupkit/lock")

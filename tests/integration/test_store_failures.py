@@ -106,6 +106,44 @@ def test_a_store_that_fails_now_and_then_changes_nothing(source: Planted, whole:
     assert {name: there[name] for name in names} == {name: whole[name] for name in names}
 
 
+def test_answers_that_come_too_late_change_nothing(
+    source: Planted, whole: dict[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dedupkit.stores._MAX_WAIT_S", 0.05)
+    patience = {"read_timeout": 0.3, "retries": {"mode": "standard", "max_attempts": 2}}
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": patience})
+    store.hanging, store.hangs_s = 0.03, 0.8
+    try:
+        dedupkit.clean(source.folder, "s3://bucket/late", recipe=Recipe.of(_CHOICES, name="test"))
+    finally:
+        store.hanging = 0.0
+    time.sleep(store.hangs_s)  # until the last of them has been done, though nobody waits for it
+    assert digests(contents("s3://bucket/late")) == whole
+
+
+def test_listings_that_lag_behind_are_not_believed(store: Store, tmp_path: Path) -> None:
+    source, out = write_shards(tmp_path / "shards", 2, 3).folder, "s3://bucket/lags"
+    first, second = (Recipe.of({"preset": "fast", "keep": {"policy": each}}, name="test") for each in ("first", "last"))
+    dedupkit.clean(source, tmp_path / "second", recipe=second)
+    expected = digests(local_contents(tmp_path / "second"))
+
+    def clean_and_compare(*, lags: bool) -> None:
+        store.lags = lags
+        try:
+            dedupkit.clean(source, out, recipe=second)
+        finally:
+            store.lags = False
+        assert digests(contents(out)) == expected
+
+    dedupkit.clean(source, out, recipe=first)
+    clean_and_compare(lags=True)
+    clean_and_compare(lags=False)
+    bucket = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    for gone in ("dataset/data-00001.arrow", ".dedupkit/fingerprints/00000.parquet"):
+        bucket.rm_file(f"{out}/{gone}")  # and every listing shows it still
+    clean_and_compare(lags=True)
+
+
 def test_a_store_that_fails_for_good_ends_the_run_in_one_line(
     source: Planted, recipe: Path, whole: dict[str, str], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from dedupkit.errors import RunError, error_text
 from dedupkit.lease import LEASE_S, Lock
 from dedupkit.sources.steady import SteadyReader
-from dedupkit.stores import is_passing, steady
+from dedupkit.stores import check_machine, is_passing, steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,3 +119,19 @@ def test_a_lock_says_how_long_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     for now, left in ((1000.0, LEASE_S), (1030.0, LEASE_S - 30), (900.0, LEASE_S), (1000.0 + LEASE_S, 0)):
         monkeypatch.setattr("time.time", lambda now=now: now)
         assert lock.seconds_left() == left
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EIO, "run again to go on from the last part, without that file in the source if the disk has lost it"),
+        (errno.EMFILE, "allow more open files (ulimit -n), then run again to go on from the last part"),
+        (errno.ENOMEM, "run again to go on from the last part"),
+    ],
+)
+def test_an_error_of_the_machine_is_none_of_the_data(number: int, remedy: str) -> None:
+    with pytest.raises(RunError) as told:
+        check_machine(OSError(number, os.strerror(number), "/home/me/set/a.jpg"), "a.jpg")
+    assert str(told.value) == f"a.jpg could not be read: {os.strerror(number)}; {remedy}"
+    for other in (PermissionError(errno.EACCES, "no"), FileNotFoundError(errno.ENOENT, "no"), ValueError("no")):
+        check_machine(other, "a.jpg")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -18,7 +20,6 @@ from dedupkit.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from dedupkit.sources import Source
 
@@ -219,3 +220,31 @@ def test_a_column_option_that_an_image_folder_cannot_use_is_refused(tmp_path: Pa
     write(tmp_path, {"a.jpg": jpeg()})
     with pytest.raises(UsageError, match="image_column does not apply"):
         open_source(tmp_path, SourceOptions(image_column="image"))
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder that every user may look into; those of pytest are its user's own."""
+    with TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)
+        yield Path(scratch)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such permissions")
+def test_a_file_that_becomes_readable_is_another_file(open_to_all: Path) -> None:
+    folder = write(open_to_all, {"a.jpg": jpeg(), "b.jpg": jpeg(9)})
+    (folder / "b.jpg").chmod(0)
+    source = open_source(folder)
+    if os.geteuid() == 0:
+        os.seteuid(65534)  # who may not read everything
+    try:
+        before = source.shards()
+        faults = {sample.key: sample.fault for shard in before for sample in source.read(shard)}
+    finally:
+        os.seteuid(os.getuid())
+    (folder / "b.jpg").chmod(0o644)
+    after = source.shards()
+    assert faults["a.jpg"] is None
+    assert faults["b.jpg"] is not None
+    assert faults["b.jpg"].reason is Reason.UNREADABLE_FILE
+    assert [shard.identity for shard in after] != [shard.identity for shard in before]

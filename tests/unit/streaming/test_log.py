@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ from dedupkit.matching.geometry import View
 from dedupkit.streaming.log import KEPT, Log, packed_view, unpacked_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 A_FILE = 4
 
@@ -79,8 +81,11 @@ def test_a_log_holds_what_was_appended_and_neither_cut_nor_forgotten(steps: list
                 stop = max(low, stop - amount)
                 log.cut(stop)
             elif step == "tear" and log.files():
+                torn = b"\x20\0\0\0\1\2\3\4half"[: amount + 1] if amount % 2 else bytes(3 * amount)
                 with (folder / f"{log.files()[-1]:08d}.kept").open("ab") as handle:
-                    handle.write(b"\x20\0\0\0\1\2\3\4half"[: amount + 1])
+                    handle.write(
+                        torn
+                    )  # what a process wrote half, and what a loss of power leaves of what was not flushed
             elif step == "forget":
                 low = max(low, min(stop, low + amount))
                 log.forget(low)
@@ -101,5 +106,41 @@ def test_a_reader_is_told_of_each_entry_once(tmp_path: Path) -> None:
 def test_a_view_is_the_same_after_it_was_packed() -> None:
     for number in range(6):
         before, after = view(number), unpacked_view(packed_view(view(number)))
+        assert after is not None
         for name in ("gray", "points", "codes", "mirrored_codes", "entropy"):
             np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("harm", [cut, zeros, Path.unlink])
+def test_a_view_that_was_not_flushed_before_a_loss_of_power_is_none(
+    harm: Callable[[Path], None], tmp_path: Path
+) -> None:
+    log = Log(tmp_path, A_FILE)
+    kept = log.append(entries(0, 1), [view(1)]).to_pylist()[0]
+    harm(tmp_path / "00000000.views")
+    assert [table.num_rows for table in Log(tmp_path, A_FILE).fresh(0)] == [1]
+    assert Log(tmp_path, A_FILE).view(0, kept["view_at"], kept["view_bytes"]) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs to know which file a handle is of")
+def test_what_a_state_counts_on_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed, real = list[str](), os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink())), real(handle))
+    )
+    log = Log(tmp_path, A_FILE)
+    for start in (0, 4):
+        log.append(entries(start, start + 4), [view(1), None, None, None])
+    log.flush()
+    names = [f"{number:08d}.{kind}" for number in (0, 1) for kind in ("kept", "views")]
+    assert sorted(flushed) == sorted([str(tmp_path), *(str(tmp_path / name) for name in names)])
+    log.flush()
+    assert len(flushed) == 6
