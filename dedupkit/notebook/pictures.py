@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.errors import DedupkitError
-from dedupkit.fingerprints.decode import header, strict_pillow
+from dedupkit.fingerprints.decode import header
+from dedupkit.fingerprints.pillow import strict_pillow
 from dedupkit.report.thumbnails import thumbnail
 from dedupkit.sample import ROW_BITS, Fault
 from dedupkit.sources import open_source

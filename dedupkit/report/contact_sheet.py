@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw, ImageFont
 
 from dedupkit.errors import UsageError
-from dedupkit.fingerprints.decode import header, strict_pillow
+from dedupkit.fingerprints.decode import header
+from dedupkit.fingerprints.pillow import strict_pillow
 from dedupkit.options import resolve_recipe
 from dedupkit.recipe import Limits
 from dedupkit.report.thumbnails import thumbnail
