@@ -180,7 +180,7 @@ def clean(
     work = folder.below(".dedupkit")
     table = as_arrow(source)
     given = source if table is None else table
-    open_it = partial(open_source, given, chosen.source, max_bytes=chosen.limits.max_bytes)
+    open_it = partial(open_source, given, chosen.source, **chosen.limits.of_files)
     # A source that cannot be opened costs nothing in OUT; but iterators and tables are written there while opened.
     if table is not None:
         check_arrow(table, chosen.source)

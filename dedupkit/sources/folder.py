@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MIN_SHARD_FILES = 64
 MAX_SHARD_FILES = 1024
 CUT_EVERY = 512
+MAX_METADATA_BYTES = 1 << 30  # of one file, which takes some eight times as much when it is read
 _BATCH_FILES = 32  # requested from a remote filesystem at once
 _BATCH_BYTES = 64 << 20
 
@@ -49,6 +50,8 @@ class Picture(NamedTuple):
         Why it cannot be read.
     about : str or None
         Path in the folder of the JSON file of its fields, as img2dataset writes it, where there is one.
+    too_large : tuple of str
+        Those of these two that are not read.
     """
 
     key: str
@@ -58,6 +61,7 @@ class Picture(NamedTuple):
     row: Row | None = None
     fault: Fault | None = None
     about: str | None = None
+    too_large: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ class FolderSource:
     caption_column : str or None
         Column of the metadata files that holds captions; None guesses it by name.
     max_bytes : int
-        Larger files are not read.
+        Larger files are not read, but for metadata files, which may have 1 GiB.
     names : frozenset of str or None
         Only these paths in the folder; None takes all.
     """
@@ -90,7 +94,7 @@ class FolderSource:
         Raises
         ------
         UsageError
-            If the folder cannot be listed.
+            If the folder cannot be listed, or a metadata file is larger than can be held.
         """
         return [
             Shard(
@@ -130,7 +134,7 @@ class FolderSource:
         texts, abouts = _by_stem(entries, ".txt"), _by_stem(entries, ".json")
         named = sheets.named()
         pictures = [
-            _picture(entry, texts.get(_stem(name)), abouts.get(_stem(name)), sheets.row(name))
+            _picture(entry, texts.get(_stem(name)), abouts.get(_stem(name)), sheets.row(name), self.max_bytes)
             for name, entry in entries.items()
             if is_image_name(name) or name in named or name.endswith("/")
         ]
@@ -145,6 +149,7 @@ class FolderSource:
             for path, entry in entries.items():
                 folder, _, last = path.rpartition("/")
                 if last == name and not entry.refusal:
+                    _check_metadata(entry)
                     data = self._contents([Picture(path)])[path]
                     usable = data if isinstance(data, bytes) else b"unreadable"
                     found[folder] = parse_metadata(name, usable, self.caption_column)
@@ -177,9 +182,11 @@ class FolderSource:
         text = contents.get(picture.text) if picture.text is not None else None
         about = contents.get(picture.about) if picture.about is not None else None
         text = text if isinstance(text, bytes) else None
-        if picture.row is None and about is not None:
-            return parse_about(picture.key, about, text, self.caption_column)
-        row = picture.row or Row(notes=(Note.CAPTION_MISSING,))
+        unread = (Note.METADATA_INVALID,) if picture.text is not None and text is None else ()
+        if picture.row is None and picture.about is not None:
+            row = parse_about(picture.key, about or FileNotFoundError(), text, self.caption_column)
+            return replace(row, notes=tuple(dict.fromkeys((*row.notes, *unread))))
+        row = picture.row or Row(notes=(Note.CAPTION_MISSING, *unread))
         if row.caption is not None or text is None:
             return row
         caption, notes = caption_of_file(text)
@@ -221,12 +228,13 @@ class _Sheets:
         return self._nearest[folder]
 
 
-def _picture(entry: Entry, text: Entry | None, about: Entry | None, row: Row | None) -> Picture:
+def _picture(entry: Entry, text: Entry | None, about: Entry | None, row: Row | None, max_bytes: int) -> Picture:
     fault = Fault(Reason.UNREADABLE_FILE, entry.refusal) if entry.refusal else None
     about = about if row is None else None
     stamps = " ".join(each.stamp for each in (entry, text, about) if each is not None)
     text_name, about_name = (None if each is None else each.name for each in (text, about))
-    return Picture(entry.name, entry.byte_size, stamps, text_name, row, fault, about_name)
+    too_large = tuple(each.name for each in (text, about) if each is not None and each.byte_size > max_bytes)
+    return Picture(entry.name, entry.byte_size, stamps, text_name, row, fault, about_name, too_large)
 
 
 def _by_stem(entries: dict[str, Entry], ending: str) -> dict[str, Entry]:
@@ -241,7 +249,16 @@ def _stem(name: str) -> str:
 
 def _files_of(picture: Picture) -> Iterator[str]:
     """What is read of one image: the file itself, and those beside it."""
-    yield from (name for name in (picture.key, picture.text, picture.about) if name is not None)
+    names = (picture.key, picture.text, picture.about)
+    yield from (name for name in names if name is not None and name not in picture.too_large)
+
+
+def _check_metadata(entry: Entry) -> None:
+    if entry.byte_size > MAX_METADATA_BYTES:
+        raise UsageError(
+            f"{entry.name} has {entry.byte_size} bytes, and is held in memory; the limit is {MAX_METADATA_BYTES}; "
+            "write the set as tars or Parquet, or cut the folder into several"
+        )
 
 
 def _missing(name: str, row: Row) -> Picture:

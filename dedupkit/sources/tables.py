@@ -12,6 +12,7 @@ from dedupkit.errors import UsageError
 from dedupkit.sample import Fault, Reason, Sample
 from dedupkit.sources.base import Shard
 from dedupkit.sources.columns import Columns, find_columns, other_fields, samples_of
+from dedupkit.sources.expansion import MAX_EXPANSION, check_unpacked, most_unpacked
 from dedupkit.sources.image_files import FilesBelow
 from dedupkit.sources.listing import File, error_text, unique_names
 
@@ -27,6 +28,8 @@ TABLE_ENDINGS = PARQUET_ENDINGS + ARROW_ENDINGS
 BATCH_ROWS = 256
 _BATCH_BYTES = 32 << 20
 _STREAM_BUFFER_BYTES = 1 << 20
+_REPEATED_BYTES = 1 << 30  # of a batch whose rows all name the largest value of a dictionary
+_DICTIONARY = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _ARROW_MAGIC = b"ARROW1"  # begins an IPC file; a stream has no mark
 DAMAGE = (OSError, EOFError, ValueError, pa.ArrowException)
 
@@ -43,11 +46,14 @@ class TableSource:
         Where samples' parts stand; None only where no file could be read.
     images : FilesBelow
         Reads the files that rows name in place of bytes.
+    max_expansion : int
+        How many times its own size, besides `images.max_bytes`, a file may unpack to.
     """
 
     files: tuple[File, ...]
     columns: Columns | None
     images: FilesBelow
+    max_expansion: int = MAX_EXPANSION
 
     def shards(self) -> Sequence[Shard]:
         """One for each file, in the order they were given, called by its name."""
@@ -85,8 +91,11 @@ class TableSource:
         OSError, ValueError
             What `read` makes a fault of.
         """
-        first = 0
+        first = taken = 0
+        most = most_unpacked(shard.location.byte_size, self.images.max_bytes, self.max_expansion)
         for batch in _batches(shard.location, max_rows):
+            taken += batch.nbytes
+            check_unpacked(taken, most)
             yield first, batch
             first += batch.num_rows
 
@@ -191,8 +200,16 @@ def _parquet_batches(file: File, max_rows: int) -> Iterator[pa.RecordBatch]:
         )
         for group in range(table.num_row_groups):
             stated = table.metadata.row_group(group)
-            rows = _batch_rows(stated.total_byte_size, stated.num_rows, max_rows)
+            most = max(1, _REPEATED_BYTES // max(1, _largest_dictionary(stated)))
+            rows = _batch_rows(stated.total_byte_size, stated.num_rows, min(max_rows, most))
             yield from table.iter_batches(rows, row_groups=[group], use_threads=False)
+
+
+def _largest_dictionary(group: Any) -> int:
+    """Bytes that one value of a row group may have at most, where values stand once and rows name them."""
+    chunks = (group.column(place) for place in range(group.num_columns))
+    named = (each for each in chunks if each.physical_type == "BYTE_ARRAY" and _DICTIONARY & set(each.encodings))
+    return max((each.total_uncompressed_size for each in named), default=0)
 
 
 def _batch_rows(byte_size: int, rows: int, max_rows: int) -> int:
