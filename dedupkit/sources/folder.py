@@ -50,8 +50,8 @@ class Picture(NamedTuple):
         Why it cannot be read.
     about : str or None
         Path in the folder of the JSON file of its fields, as img2dataset writes it, where there is one.
-    too_large : tuple of str
-        Those of these two that are not read.
+    unread : tuple of str
+        Those of these two that are not read: they are too large, or links that lead out.
     """
 
     key: str
@@ -61,7 +61,7 @@ class Picture(NamedTuple):
     row: Row | None = None
     fault: Fault | None = None
     about: str | None = None
-    too_large: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +148,9 @@ class FolderSource:
         for name in reversed(METADATA_NAMES):
             for path, entry in entries.items():
                 folder, _, last = path.rpartition("/")
-                if last == name and not entry.refusal:
+                if last == name:
                     _check_metadata(entry)
-                    data = self._contents([Picture(path)])[path]
+                    data = None if entry.refusal else self._contents([Picture(path)])[path]
                     usable = data if isinstance(data, bytes) else b"unreadable"
                     found[folder] = parse_metadata(name, usable, self.caption_column)
         return found
@@ -233,14 +233,14 @@ def _picture(entry: Entry, text: Entry | None, about: Entry | None, row: Row | N
     about = about if row is None else None
     stamps = " ".join(each.stamp for each in (entry, text, about) if each is not None)
     text_name, about_name = (None if each is None else each.name for each in (text, about))
-    too_large = tuple(each.name for each in (text, about) if each is not None and each.byte_size > max_bytes)
-    return Picture(entry.name, entry.byte_size, stamps, text_name, row, fault, about_name, too_large)
+    beside = [each for each in (text, about) if each is not None]
+    unread = tuple(each.name for each in beside if each.refusal or each.byte_size > max_bytes)
+    return Picture(entry.name, entry.byte_size, stamps, text_name, row, fault, about_name, unread)
 
 
 def _by_stem(entries: dict[str, Entry], ending: str) -> dict[str, Entry]:
     """The files of an ending, by their path without it."""
-    named = ((name, entry) for name, entry in entries.items() if name.endswith(ending) and not entry.refusal)
-    return {name.removesuffix(ending): entry for name, entry in named}
+    return {name.removesuffix(ending): entry for name, entry in entries.items() if name.endswith(ending)}
 
 
 def _stem(name: str) -> str:
@@ -250,7 +250,7 @@ def _stem(name: str) -> str:
 def _files_of(picture: Picture) -> Iterator[str]:
     """What is read of one image: the file itself, and those beside it."""
     names = (picture.key, picture.text, picture.about)
-    yield from (name for name in names if name is not None and name not in picture.too_large)
+    yield from (name for name in names if name is not None and name not in picture.unread)
 
 
 def _check_metadata(entry: Entry) -> None:

@@ -239,8 +239,13 @@ def _folder_source(root: str, filesystem: Any, options: SourceOptions, max_bytes
 
 
 def _entries_below(place: Place) -> list[Entry]:
-    """What lies in a folder and in the folders directly below it."""
-    return [entry for entry in list_folder(place.filesystem, place.path, max_depth=2) if not entry.refusal]
+    """What lies in a folder and in the folders directly below it; a shard that must not be read is not passed over."""
+    entries = list(list_folder(place.filesystem, place.path, max_depth=2))
+    for entry in entries:
+        if entry.refusal and entry.name.lower().endswith(_FILE_ENDINGS):
+            told = f"{public(entry.name)} cannot be read ({entry.refusal})"
+            raise UsageError(f"{told}; take it out, or name the shards themselves with a glob")
+    return [entry for entry in entries if not entry.refusal]
 
 
 def _files_of(entries: list[Entry], place: Place) -> list[File]:
