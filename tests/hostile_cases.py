@@ -29,7 +29,7 @@ MAX_BYTES = 1 << 20  # of the recipe that the tests run with; the default is 256
 MANY = 2_000  # members, where `benchmarks/hostile_sets.py` has 100,000
 CAPTION_BYTES = 512 << 10  # 100 MB there
 ZEROS = 96 << 20
-UNPACKS = "ExpansionError: it unpacks to more than"
+UNPACKS = "it unpacks to more than"
 LINK = "the member .png is a link or device, which is not followed"
 REST = "what follows in that file"
 
@@ -110,25 +110,25 @@ def tar_of(*files: tuple[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _fine_files(folder: Path) -> None:
+def fine_files(folder: Path) -> None:
     for key in FINE:
         put(folder / f"{key}.png", pictures.drawn(100 + int(key[-1])))
 
 
-def _fine_tar(folder: Path) -> None:
+def fine_tar(folder: Path) -> None:
     files = [(f"{key}.png", pictures.drawn(100 + int(key[-1]))) for key in FINE]
     put(folder / "fine.tar", tar_of(*files))
 
 
-def _fine_table(folder: Path) -> None:
+def fine_table(folder: Path) -> None:
     rows = {"key": list(FINE), "image": [pictures.drawn(100 + int(key[-1])) for key in FINE], "caption": ["fine"] * 3}
     pq.write_table(pa.table(rows), folder / "fine.parquet")
 
 
 FINE = {f"fine{number}": "unique" for number in range(3)}
-PICTURES = Group("Pictures", {f"{key}.png": reason for key, reason in FINE.items()}, _fine_files)
-SHARDS = Group("Tars", FINE, _fine_tar)
-TABLES = Group("Parquet", FINE, _fine_table)
+PICTURES = Group("Pictures", {f"{key}.png": reason for key, reason in FINE.items()}, fine_files)
+SHARDS = Group("Tars", FINE, fine_tar)
+TABLES = Group("Parquet", FINE, fine_table)
 
 
 def _picture(done: str, name: str, make: Callable[[], bytes], reason: str, told: str = "") -> None:
@@ -214,7 +214,7 @@ _EMPTY = {f"m{number:05d}": "empty_image" for number in range(MANY)}
 _ONE = [(f"{number}.bin", bytes) for number in range(MANY)]
 _NESTED = ("tar", lambda: tar_of(("n.tar", tar_of(("n.png", b"")))))
 SHARDS.file(
-    "a gzip file that unpacks to itself", "quine.tar.gz", gzip_quine, {"quine": "damaged_shard"}, "DamagedTarError"
+    "a gzip file that unpacks to itself", "quine.tar.gz", gzip_quine, {"quine": "damaged_shard"}, "damaged header"
 )
 _in_a_tar("tars in tars in tars", "nested", "missing_image", _NESTED, told="no image among its members .tar")
 SHARDS.file(
@@ -231,7 +231,7 @@ _linking("a member that is a hard link to `../../secret`", "hard", tarfile.LNKTY
 _linking("a member that is a device", "device", tarfile.CHRTYPE)
 
 
-@TABLES.add("1 MB of Parquet whose 5,000 rows name one value", {"repeated": "damaged_shard"}, UNPACKS, REST)
+@TABLES.add("1 MB of Parquet whose 5,000 rows name one value", {"repeated.parquet": "damaged_shard"}, UNPACKS, REST)
 def _(folder: Path) -> None:
     value = pictures.drawn(20) + bytes(256 << 10)
     images = pa.DictionaryArray.from_arrays(pa.array([0] * 5_000, pa.int32()), pa.array([value], pa.binary()))
@@ -239,7 +239,7 @@ def _(folder: Path) -> None:
     pq.write_table(pa.table(rows), folder / "repeated.parquet", compression="zstd")
 
 
-@TABLES.add("10 KB of Parquet with a page of 96 MiB", {"page": "damaged_shard"}, UNPACKS, REST)
+@TABLES.add("10 KB of Parquet with a page of 96 MiB", {"page.parquet": "damaged_shard"}, UNPACKS, REST)
 def _(folder: Path) -> None:
     rows = {"key": ["page"], "image": pa.array([bytes(ZEROS)], pa.binary())}
     pq.write_table(pa.table(rows), folder / "page.parquet", compression="zstd", use_dictionary=False)

@@ -73,11 +73,15 @@ class TableSource:
 
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream the rows of one file, in batches of up to 256 rows and about 32 MiB."""
+        taken, most = 0, most_unpacked(shard.location.byte_size, self.images.max_bytes, self.max_expansion)
         try:
             for first, batch in self.batches(shard):
                 if self.columns is None or self.columns.image not in (None, *batch.schema.names):
                     raise ValueError(f"no column {self.columns.image if self.columns else 'of images'}")
-                yield from samples_of(batch, self.columns, self.row_keys(shard, first), self.images)
+                plain = _plain(batch)
+                taken += plain.nbytes
+                check_unpacked(taken, most)
+                yield from samples_of(plain, self.columns, self.row_keys(shard, first), self.images)
         except (ConnectionError, TimeoutError):  # the network, not the data: the task is tried again
             raise
         except DAMAGE as error:
@@ -91,11 +95,8 @@ class TableSource:
         OSError, ValueError
             What `read` makes a fault of.
         """
-        first = taken = 0
-        most = most_unpacked(shard.location.byte_size, self.images.max_bytes, self.max_expansion)
+        first = 0
         for batch in _batches(shard.location, max_rows):
-            taken += batch.nbytes
-            check_unpacked(taken, most)
             yield first, batch
             first += batch.num_rows
 
@@ -203,6 +204,14 @@ def _parquet_batches(file: File, max_rows: int) -> Iterator[pa.RecordBatch]:
             most = max(1, _REPEATED_BYTES // max(1, _largest_dictionary(stated)))
             rows = _batch_rows(stated.total_byte_size, stated.num_rows, min(max_rows, most))
             yield from table.iter_batches(rows, row_groups=[group], use_threads=False)
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with the values in place that its rows name."""
+    if not any(map(pa.types.is_dictionary, batch.schema.types)):
+        return batch
+    columns = [each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for each in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _largest_dictionary(group: Any) -> int:
