@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ NO_BYTES = "the row holds no bytes, and its path leads outside the source's fold
 def _named(done: str, *keys: str) -> None:
     @NAMES.add(done, dict.fromkeys(keys, "unique"))
     def _(folder: Path) -> None:
-        with tarfile.open(folder / f"names{len(os.listdir(folder)):02d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        with tarfile.open(folder / f"{_seed(keys[0])}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
             for number, key in enumerate(keys):
                 data = pictures.drawn(_seed(key) + number)
                 info = tarfile.TarInfo("see the header")
@@ -44,7 +45,7 @@ def _seed(key: str) -> int:
 _named("`../../escape`", "../../escape")
 _named("a NUL in a name", "nul\0byte")
 _named("what Windows keeps for devices", "CON", "aux/nul", "lpt1/x")
-_named("what Windows does not take", "a:b", "what?", "back\\slash", "dot. ")
+_named("what Windows does not take", "a:b", "what?", "back\\slash", "ends. /x")
 _named("4,000 characters", "x" * 4_000)
 _named("a folder of 500 folders", "d/" * 500 + "deep")
 _named("names from right to left", "photo\u202egnp")
@@ -97,10 +98,8 @@ def _(folder: Path) -> None:
 
 @LINKS.add("metadata that names `/etc/passwd`", {"sheet//etc/passwd": "missing_image"}, SHEET)
 def _(folder: Path) -> None:
-    put(
-        folder / "sheet" / "metadata.jsonl",
-        b'{"file_name": "/etc/passwd"}\n{"file_name": "../../outside/secret.png"}\n',
-    )
+    rows = [{"file_name": name} for name in ("/etc/passwd", "../../outside/secret.png")]
+    put(folder / "sheet" / "metadata.jsonl", "\n".join(map(json.dumps, rows)).encode())
 
 
 @LINKS.add("metadata that names `../../secret.png`", {"sheet/../../outside/secret.png": "missing_image"}, SHEET)

@@ -262,7 +262,7 @@ def _check_metadata(entry: Entry) -> None:
 
 
 def _missing(name: str, row: Row) -> Picture:
-    outside = name.startswith("/") or ".." in name.split("/")
+    outside = name.startswith("/") or "//" in name or ".." in name.split("/")
     detail = "the metadata names a file outside the folder" if outside else "the metadata names it; it is not there"
     return Picture(name, row=row, fault=Fault(Reason.MISSING_IMAGE, detail))
 
