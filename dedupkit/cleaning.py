@@ -33,7 +33,7 @@ from dedupkit.sources import open_source
 from dedupkit.sources.arrow_objects import as_arrow, check_arrow
 from dedupkit.storage import Folder
 from dedupkit.takedown import PLAN, read_list
-from dedupkit.versions import versions
+from dedupkit.versions import versions, weights_of
 
 if TYPE_CHECKING:
     import datasets
@@ -237,7 +237,7 @@ def carry_out(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     discard_other_formats(folder, journey.work, recipe.output.formats)
     written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in recipe.output.formats}
     _publish_decisions(journey, folder)
-    recipe_toml = recipe.dumps(dict(versions()))
+    recipe_toml = recipe.dumps(dict(versions()) | weights_of(recipe.descriptor))
     summary = report(
         journey,
         folder,
