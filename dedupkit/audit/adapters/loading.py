@@ -1,4 +1,4 @@
-"""Pipelines out of local folders: known classes, safetensors unless pickles are trusted, no code of the folder's own, no network."""
+"""Pipelines out of local folders: known classes, no pickle unasked, no code of the folder, no network."""
 
 from __future__ import annotations
 
