@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     Writer = Callable[[Path], None]
 
-MAX_BYTES = 1 << 20  # of the recipe that the tests run with; the default is 256 MiB
+MAX_BYTES = 1 << 20  # of the recipe that the tests run with, which makes small bombs large; the default is 256 MiB
 MANY = 2_000  # members, where `benchmarks/hostile_sets.py` has 100,000
 CAPTION_BYTES = 512 << 10  # 100 MB there
 ZEROS = 96 << 20
+LONG = f"a caption of {CAPTION_BYTES >> 10} KiB"
 UNPACKS = "it unpacks to more than"
 LINK = "the member .png is a link or device, which is not followed"
 REST = "what follows in that file"
@@ -143,9 +144,8 @@ _picture("a GIF of 8 x 8 with a frame of them", "a.gif", pictures.gif_frame, "to
 _picture("a TIFF of them", "a.tif", pictures.tiff_header, "too_many_pixels", _SIDES)
 _picture("a BMP of them", "a.bmp", pictures.bmp_header, "too_many_pixels", _SIDES)
 _picture("a WebP of 16,384 x 16,384 pixels", "a.webp", pictures.webp_header, "too_many_pixels", "16384 x 16384 pixels")
-_picture(
-    "an icon of 16 x 16 that holds a PNG of 14,000 x 14,000", "a.ico", pictures.icon_bomb, "too_many_pixels", "14000 x"
-)
+_ICON = "an icon of 16 x 16 that holds a PNG of 14,000 x 14,000"
+_picture(_ICON, "a.ico", pictures.icon_bomb, "too_many_pixels", "14000 x 14000 pixels")
 _picture("64 MiB of zeros in a PNG's `zTXt`", "ztxt.png", pictures.text_bomb, "corrupt_image", _INFLATED)
 _picture("the same in its `iTXt`", "itxt.png", pictures.utf8_text_bomb, "corrupt_image", _INFLATED)
 _picture("the same in its colour profile, `iCCP`", "iccp.png", pictures.profile_bomb, "corrupt_image", _INFLATED)
@@ -211,20 +211,31 @@ _WIDE = {f"field{number}": {f"part{part}": part for part in range(150)} for numb
 _DEEP = b"[" * 50_000 + b"]" * 50_000
 _TEXT = b"a red cat " * (CAPTION_BYTES // 10)
 _EMPTY = {f"m{number:05d}": "empty_image" for number in range(MANY)}
+
+
+def _empty_members() -> bytes:
+    return tar_of(*((f"{key}.png", b"") for key in _EMPTY))
+
+
 _ONE = [(f"{number}.bin", bytes) for number in range(MANY)]
 _NESTED = ("tar", lambda: tar_of(("n.tar", tar_of(("n.png", b"")))))
 SHARDS.file(
     "a gzip file that unpacks to itself", "quine.tar.gz", gzip_quine, {"quine": "damaged_shard"}, "damaged header"
 )
 _in_a_tar("tars in tars in tars", "nested", "missing_image", _NESTED, told="no image among its members .tar")
-SHARDS.file(
-    "100,000 members, all empty", "m.tar", lambda: tar_of(*((f"{key}.png", b"") for key in _EMPTY)), _EMPTY, "no bytes"
-)
-_in_a_tar("100,000 members of one sample", "one", "unique", _drawn(13), *_ONE)
+SHARDS.file(f"{MANY:,} members, all empty", "m.tar", _empty_members, _EMPTY, "no bytes")
+_in_a_tar(f"{MANY:,} members of one sample", "one", "unique", _drawn(13), *_ONE)
 _in_a_tar("JSON of 20,000 entries", "names", "unique", _drawn(14), ("json", _json(_NAMES)))
 _in_a_tar("JSON of 300 entries of 150 parts each", "wide", "unique", _drawn(15), ("json", _json(_WIDE)))
 _in_a_tar("JSON nested 50,000 deep", "deep", "unique", _drawn(16), ("json", lambda: _DEEP), told="metadata_invalid")
-_in_a_tar("a caption of 100 MB", "long", "unique", _drawn(17), ("txt", lambda: _TEXT), told="caption_too_long")
+_in_a_tar(
+    f"a caption of {CAPTION_BYTES >> 10} KiB",
+    "long",
+    "unique",
+    _drawn(17),
+    ("txt", lambda: _TEXT),
+    told="caption_too_long",
+)
 SHARDS.file("a member of 2^62 bytes", "end.tar", _endless, {"end": "damaged_shard"}, "the tar ends inside endless.png")
 _linking("a member that is a link to `/etc/passwd`", "symbolic", tarfile.SYMTYPE, "/etc/passwd")
 _linking("a member that is a hard link to `../../secret`", "hard", tarfile.LNKTYPE, "../../secret")
@@ -245,7 +256,7 @@ def _(folder: Path) -> None:
     pq.write_table(pa.table(rows), folder / "page.parquet", compression="zstd", use_dictionary=False)
 
 
-@TABLES.add("a caption of 100 MB", {"long": "unique"}, "caption_too_long")
+@TABLES.add(LONG, {"long": "unique"}, "caption_too_long")
 def _(folder: Path) -> None:
     rows = {"key": ["long"], "image": [pictures.drawn(21)], "caption": [_TEXT.decode()]}
     pq.write_table(pa.table(rows), folder / "long.parquet")
