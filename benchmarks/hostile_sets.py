@@ -3,8 +3,8 @@
     python benchmarks/hostile_sets.py [--only NAME ...] [--files 1000000] [--work FOLDER]
 
 Each set stands in a folder of its own beside three pictures that harm nobody, and is cleaned by the command line with
-default limits.  Time, memory of all processes and what the decisions say go to benchmarks/results/hostile_sets.json, out
-of which docs/hostile_table.py makes a table.
+default limits.  Time, memory of all processes and what the decisions say go to benchmarks/results/hostile_sets.json,
+out of which docs/hostile_table.py makes a table.
 """
 
 from __future__ import annotations

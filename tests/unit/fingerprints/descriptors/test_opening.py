@@ -15,6 +15,7 @@ import pytest
 from dedupkit.errors import UsageError
 from dedupkit.fingerprints.descriptors import open_describer
 from dedupkit.fingerprints.descriptors.scaling import SCALINGS
+from dedupkit.versions import weights_of
 from tests.unit.fingerprints.descriptors.onnx_files import (
     FLOAT,
     FLOAT16,
@@ -209,3 +210,21 @@ def test_weights_that_a_file_keeps_elsewhere_are_not_read(
     path = write_weights_elsewhere(tmp_path / "in" / "m.onnx", place)
     with pytest.raises(UsageError, match="save it as one file"):
         open_describer(str(path))
+
+
+def test_onnxruntime_reports_to_nobody(tmp_path: Path) -> None:
+    path = write_mean_of_channels(tmp_path / "m.onnx", ("n", 3, 8, 8))
+    code = "import os, sys; from dedupkit.fingerprints.descriptors import open_describer; open_describer(sys.argv[1]); "
+    code += "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    run = subprocess.run(
+        [sys.executable, "-c", code, path], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "1"
+
+
+def test_the_recipe_beside_an_output_holds_the_digest(tmp_path: Path) -> None:
+    path = write_mean_of_channels(tmp_path / "m.onnx", ("n", 3, 8, 8))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert weights_of(f"{path}?scaling=clip") == {"descriptor_sha256": digest}
+    assert weights_of("dedupkit") == {}
