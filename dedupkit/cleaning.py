@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from dedupkit.canaries.planting import manifest_place, planting_of
 from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError, public
+from dedupkit.fingerprints.descriptors.opening import weights_of
 from dedupkit.guard.enduring import enduring
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
@@ -33,7 +34,7 @@ from dedupkit.sources import open_source
 from dedupkit.sources.arrow_objects import as_arrow, check_arrow
 from dedupkit.storage import Folder
 from dedupkit.takedown import PLAN, read_list
-from dedupkit.versions import versions, weights_of
+from dedupkit.versions import versions
 
 if TYPE_CHECKING:
     import datasets

@@ -26,8 +26,9 @@ preset = "fast"
 [limits]
 max_bytes = {MAX_BYTES}
 [output]
-formats = ["arrow", "parquet", "webdataset"]
+formats = ["parquet"]
 """
+ALL_FORMATS = RECIPE.replace('["parquet"]', '["arrow", "parquet", "webdataset"]')
 
 
 @dataclass(frozen=True)

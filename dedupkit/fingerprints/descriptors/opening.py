@@ -56,6 +56,12 @@ def open_describer(name: str) -> Describer:
         return _opened(name, DESCRIPTORS.code_of(name))
 
 
+def weights_of(name: str) -> dict[str, str]:
+    """The SHA-256 of the ONNX file that a name stands for, as the recipe beside an output holds it; else nothing."""
+    sha256 = getattr(open_describer(name), "sha256", None) if ".onnx" in name.lower() else None
+    return {} if sha256 is None else {"descriptor_sha256": sha256}
+
+
 @lru_cache(maxsize=4)
 def _opened(name: str, code: object) -> Describer:
     """With another `code`, as where a notebook's cell is run again, it is opened again."""

@@ -14,8 +14,8 @@ import pytest
 
 from dedupkit.errors import UsageError
 from dedupkit.fingerprints.descriptors import open_describer
+from dedupkit.fingerprints.descriptors.opening import weights_of
 from dedupkit.fingerprints.descriptors.scaling import SCALINGS
-from dedupkit.versions import weights_of
 from tests.unit.fingerprints.descriptors.onnx_files import (
     FLOAT,
     FLOAT16,
