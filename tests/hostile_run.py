@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from tests.hostile_cases import MAX_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.hostile_cases import Group
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,6 +56,17 @@ def cleaned(group: Group, folder: Path, recipe: str = RECIPE) -> Cleaned:
     """Write a group of cases, and clean it."""
     group.write(folder / "in")
     return clean(folder / "in", folder, recipe)
+
+
+class Runs(dict[str, Cleaned]):
+    """One run of each group, made where somebody asks for it."""
+
+    def __init__(self, groups: Mapping[str, Group], folder: Path, recipes: Mapping[str, str] | None = None) -> None:
+        self._groups, self._folder, self._recipes = groups, folder, recipes or {}
+
+    def __missing__(self, name: str) -> Cleaned:
+        self[name] = cleaned(self._groups[name], self._folder / name, self._recipes.get(name, RECIPE))
+        return self[name]
 
 
 def clean(source: Path, folder: Path, recipe: str = RECIPE) -> Cleaned:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import dedupkit
 from dedupkit.cli import app
 from tests.conftest import draw_picture
-from tests.hostile_run import ALL_FORMATS, RECIPE, Cleaned, cleaned
+from tests.hostile_run import ALL_FORMATS, Runs
 from tests.hostile_run import dedupkit as run_command
 from tests.hostile_tricks import LINKS, NAMES, PATHS, SECRET, SECRET_CAPTION
 
@@ -34,15 +34,12 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody mak
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cleaned]:
-    """One run of each group."""
-    folder = tmp_path_factory.mktemp("tricks")
-    recipes = dict.fromkeys(GROUPS, RECIPE) | {"names": ALL_FORMATS}
-    return {name: cleaned(group, folder / name, recipes[name]) for name, group in GROUPS.items()}
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(GROUPS, tmp_path_factory.mktemp("tricks"), {"names": ALL_FORMATS})
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
-def test_each_trick_is_seen_through(name: str, case: Case, runs: dict[str, Cleaned]) -> None:
+def test_each_trick_is_seen_through(name: str, case: Case, runs: Runs) -> None:
     run = runs[name]
     assert run.code == 0, run.said
     assert {key: run.decisions[key]["reason"] for key in case.reasons} == dict(case.reasons)
@@ -51,7 +48,7 @@ def test_each_trick_is_seen_through(name: str, case: Case, runs: dict[str, Clean
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_every_sample_is_one_and_no_other(name: str, runs: dict[str, Cleaned]) -> None:
+def test_every_sample_is_one_and_no_other(name: str, runs: Runs) -> None:
     run, group = runs[name], GROUPS[name]
     expected = {key: reason for case in group.cases for key, reason in case.reasons.items()} | dict(group.fine)
     assert {key: row["reason"] for key, row in run.decisions.items()} == expected
@@ -66,13 +63,13 @@ def _keys(out: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_nothing_is_written_beside_the_output(name: str, runs: dict[str, Cleaned]) -> None:
+def test_nothing_is_written_beside_the_output(name: str, runs: Runs) -> None:
     run = runs[name]
     assert {path.name for path in run.out.parent.iterdir()} <= {"in", "out", "outside", "recipe.toml"}
     assert not any("escape" in path.name for path in run.out.rglob("*"))
 
 
-def test_a_tar_of_such_names_unpacks_everywhere(runs: dict[str, Cleaned], tmp_path: Path) -> None:
+def test_a_tar_of_such_names_unpacks_everywhere(runs: Runs, tmp_path: Path) -> None:
     described = {}
     for path in sorted((runs["names"].out / "webdataset").glob("*.tar")):
         with tarfile.open(path) as tar:
@@ -89,7 +86,7 @@ def test_a_tar_of_such_names_unpacks_everywhere(runs: dict[str, Cleaned], tmp_pa
     assert kept <= described.keys()  # the JSON holds the key as it was
 
 
-def test_nobody_reads_outside_of_the_source(runs: dict[str, Cleaned]) -> None:
+def test_nobody_reads_outside_of_the_source(runs: Runs) -> None:
     for name in ("links", "paths"):
         for path in runs[name].out.rglob("*"):
             if path.is_file():
@@ -97,7 +94,7 @@ def test_nobody_reads_outside_of_the_source(runs: dict[str, Cleaned]) -> None:
                 assert SECRET_CAPTION.encode() not in path.read_bytes()
 
 
-def test_a_page_and_a_terminal_show_names_as_text(runs: dict[str, Cleaned]) -> None:
+def test_a_page_and_a_terminal_show_names_as_text(runs: Runs) -> None:
     page = (runs["names"].out / "report.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert not re.search("[\x00\x07\x1b]", page + runs["names"].said)
