@@ -172,12 +172,8 @@ def _(folder: Path) -> None:
         packed.write(_bomb("b"))
 
 
-def _in_a_tar(
-    done: str, key: str, reason: str, *files: tuple[str, Callable[[], bytes]], told: str = "", rest: str = ""
-) -> None:
-    reasons = {key: reason} if not rest else {key: reason, rest: "damaged_shard"}
-
-    @SHARDS.add(done, reasons, told)
+def _in_a_tar(done: str, key: str, reason: str, *files: tuple[str, Callable[[], bytes]], told: str = "") -> None:
+    @SHARDS.add(done, {key: reason}, told)
     def _(folder: Path) -> None:
         put(folder / f"{key}.tar", tar_of(*((f"{key}.{ending}", make()) for ending, make in files)))
 

@@ -106,6 +106,6 @@ def dedupkit(*arguments: str, timeout_s: float = 120) -> tuple[subprocess.Comple
 def _memory_mib(pid: int) -> float:
     try:
         root = psutil.Process(pid)
-        return sum(each.memory_info().rss for each in [root, *root.children(recursive=True)]) / (1 << 20)
+        return float(sum(each.memory_info().rss for each in [root, *root.children(recursive=True)]) / (1 << 20))
     except psutil.Error:
         return 0.0

@@ -25,7 +25,7 @@ _strict_users: list[tuple[int | None, bool]] = []  # what each found; the last o
 
 
 @contextmanager
-def opened_image(data: bytes) -> Iterator[Image.Image]:
+def opened_image(data: bytes) -> Iterator[ImageFile.ImageFile]:
     """An encoded image as Pillow sees it, of the formats in `FORMATS` alone and strictly.
 
     Raises

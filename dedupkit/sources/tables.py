@@ -218,7 +218,7 @@ def _largest_dictionary(group: Any) -> int:
     """Bytes that one value of a row group may have at most, where values stand once and rows name them."""
     chunks = (group.column(place) for place in range(group.num_columns))
     named = (each for each in chunks if each.physical_type == "BYTE_ARRAY" and _DICTIONARY & set(each.encodings))
-    return max((each.total_uncompressed_size for each in named), default=0)
+    return max((int(each.total_uncompressed_size) for each in named), default=0)
 
 
 def _batch_rows(byte_size: int, rows: int, max_rows: int) -> int:

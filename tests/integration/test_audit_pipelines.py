@@ -63,7 +63,8 @@ def _as_pickles(folder: Path) -> list[Path]:
     """The weights of a saved model as torch pickles them, in place of safetensors."""
     from safetensors.torch import load_file
 
-    torch, made = pytest.importorskip("torch"), []
+    torch = pytest.importorskip("torch")
+    made: list[Path] = []
     for path in sorted(folder.rglob("*.safetensors")):
         pickled = path.with_name({"model": "pytorch_model"}.get(path.stem, path.stem) + ".bin")
         torch.save(load_file(path), pickled)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import dedupkit
 from dedupkit.cli import app
+from dedupkit.recipe import Recipe
 from tests.conftest import draw_picture
 from tests.hostile_run import ALL_FORMATS, Runs
 from tests.hostile_run import dedupkit as run_command
@@ -114,7 +115,7 @@ def test_a_shard_that_is_a_link_out_is_not_passed_over(tmp_path: Path) -> None:
 def test_what_has_an_endless_name_can_be_taken_down(tmp_path: Path) -> None:
     key = "y" * 4_000
     samples = [{"key": key, "image": _encoded(1)}, {"key": "z", "image": _encoded(2)}]
-    dedupkit.clean(samples, tmp_path / "out", recipe=dedupkit.recipe.Recipe(preset="fast"))
+    dedupkit.clean(samples, tmp_path / "out", recipe=Recipe(preset="fast"))
     run = CliRunner().invoke(app, ["remove", str(tmp_path / "out"), "--key", key])
     assert run.exit_code == 0, run.output
     assert dedupkit.Result(str(tmp_path / "out"), {}).dataset()["key"] == ["z"]
