@@ -29,6 +29,7 @@ BATCH_ROWS = 256
 _BATCH_BYTES = 32 << 20
 _STREAM_BUFFER_BYTES = 1 << 20
 _REPEATED_BYTES = 1 << 30  # of a batch whose rows all name the largest value of a dictionary
+_LEAST_ROWS = 8  # writers give columns of long values up after the first: those look the same, and are honest
 _DICTIONARY = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _ARROW_MAGIC = b"ARROW1"  # begins an IPC file; a stream has no mark
 DAMAGE = (OSError, EOFError, ValueError, pa.ArrowException)
@@ -201,7 +202,7 @@ def _parquet_batches(file: File, max_rows: int) -> Iterator[pa.RecordBatch]:
         )
         for group in range(table.num_row_groups):
             stated = table.metadata.row_group(group)
-            most = max(1, _REPEATED_BYTES // max(1, _largest_dictionary(stated)))
+            most = max(_LEAST_ROWS, _REPEATED_BYTES // max(1, _largest_dictionary(stated)))
             rows = _batch_rows(stated.total_byte_size, stated.num_rows, min(max_rows, most))
             yield from table.iter_batches(rows, row_groups=[group], use_threads=False)
 
