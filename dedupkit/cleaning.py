@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from dedupkit.canaries.planting import manifest_place, planting_of
 from dedupkit.engines.opening import check_reach, open_engine
 from dedupkit.errors import UsageError, public
+from dedupkit.fingerprints.descriptors.opening import weights_of
 from dedupkit.guard.enduring import enduring
 from dedupkit.hygiene.checks import OPTIONS
 from dedupkit.journey import Journey
@@ -181,7 +182,7 @@ def clean(
     work = folder.below(".dedupkit")
     table = as_arrow(source)
     given = source if table is None else table
-    open_it = partial(open_source, given, chosen.source, max_bytes=chosen.limits.max_bytes)
+    open_it = partial(open_source, given, chosen.source, **chosen.limits.of_files)
     # A source that cannot be opened costs nothing in OUT; but iterators and tables are written there while opened.
     if table is not None:
         check_arrow(table, chosen.source)
@@ -239,7 +240,7 @@ def carry_out(journey: Journey, folder: Folder, source: str) -> dict[str, Any]:
     discard_other_formats(folder, journey.work, recipe.output.formats)
     written: dict[str, int] = {kind: emit(journey, folder, decisions, kind) for kind in recipe.output.formats}
     _publish_decisions(journey, folder)
-    recipe_toml = recipe.dumps(dict(versions()))
+    recipe_toml = recipe.dumps(dict(versions()) | weights_of(recipe.descriptor))
     summary = report(
         journey,
         folder,

@@ -260,7 +260,7 @@ def find_duplicates(
         tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
     ):
         work = Folder(scratch, durable=False)
-        opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
+        opened = open_source(source, chosen.source, **chosen.limits.of_files, spool_to=work.below("spool"))
 
         def make() -> Journey:
             return Journey(opened, chosen, work, workforce, progress or silent, emits=False)

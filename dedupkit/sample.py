@@ -103,6 +103,7 @@ class Note(StrEnum):
 
     CAPTION_MISSING = "caption_missing"
     CAPTION_NOT_UTF8 = "caption_not_utf8"
+    CAPTION_TOO_LONG = "caption_too_long"
     METADATA_MISSING = "metadata_missing"
     METADATA_INVALID = "metadata_invalid"
     KEY_RENAMED = "key_renamed"

@@ -27,6 +27,8 @@ SOURCES = {
     "source.hash_column": "guessed from names and types, and only where there are no images",
     "limits.max_pixels": "twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow itself refuses",
     "limits.max_bytes": "256 MiB: more than any photo, less than any machine's memory",
+    "limits.max_caption_bytes": "256 KiB: no caption comes near; half a second of cleaning for one made to be slow",
+    "limits.max_expansion": "our own: captions shrink five times, pictures hardly; gzip's bombs a thousand times",
     "limits.max_seconds": "a hundred times what the slowest picture within the limits takes",
     "limits.max_memory_bytes": "8 GiB: twice what a drawing of 100 megapixels takes",
     "fingerprints.draft": "[measured](benchmarks.md#how-far-draft-decoding-moves-the-hashes)",

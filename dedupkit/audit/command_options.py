@@ -38,6 +38,14 @@ Dtype = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")]
 Batch = Annotated[int, typer.Option(help="Images in the model at once.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of drawing and filling in.")]
 Guidance = Annotated[float | None, typer.Option(help="Weight of the caption when drawing.")]
+TrustPickles = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pickles",
+        help="Read weights that are pickles (.bin): whoever made them can run any program as you. "
+        "Left out, safetensors alone are read.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of all that is drawn by chance.")]
 ShowCanaries = Annotated[
     bool, typer.Option("--show-canaries", help="Let the report tell canaries one by one, and show them.")

@@ -31,6 +31,7 @@ from dedupkit.audit.command_options import (
     ShowCanaries,
     Steps,
     Tries,
+    TrustPickles,
     Unconditional,
 )
 from dedupkit.commands.options import LocalWorkers, RecipeFile
@@ -58,6 +59,7 @@ def audit(
     batch: Batch = 8,
     steps: Steps = None,
     guidance: Guidance = None,
+    trust_pickles: TrustPickles = False,
     seed: Seed = 0,
     show_canaries: ShowCanaries = False,
     recipe: RecipeFile = None,
@@ -89,6 +91,7 @@ def audit(
     )
     budget = Budget(generations, None if minutes is None else 60 * minutes)
     opening: dict[str, Any] = {"device": device, "dtype": dtype, "batch": batch, "steps": steps, "guidance": guidance}
+    opening["trust_pickles"] = trust_pickles
     with shown_progress() as progress:
         found = run(
             model, data=data, out=out, canaries=canaries, passphrase=passphrase(passphrase_file), controls=controls,

@@ -34,6 +34,8 @@ class Audit:
         Whether ``audit.json`` and ``audit.html`` tell canaries one by one.
     about_canaries : bool
         Whether inpainting and membership were asked about canaries.
+    model_notes : tuple of str
+        What was left off when the model was opened, and which pickles were read.
     version : str
         dedupkit's.
     """
@@ -46,6 +48,7 @@ class Audit:
     commitment: str | None = None
     show_canaries: bool = False
     about_canaries: bool = False
+    model_notes: tuple[str, ...] = ()
     version: str = __version__
 
     @property
@@ -76,6 +79,7 @@ class Audit:
 
         return {
             "model": self.model,
+            "model_notes": list(self.model_notes),
             "data": self.data,
             "answers": self.answers,
             "questions": {name: question(name) for name in self.findings},

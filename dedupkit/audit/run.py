@@ -125,6 +125,7 @@ def audit(
             commitment=None if manifest is None else commitment_of(manifest),
             show_canaries=options.show_canaries,
             about_canaries=controls is None,
+            model_notes=tuple(getattr(opened, "notes", ())),
         )
         if out is not None:
             result.write(out)

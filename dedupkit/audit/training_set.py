@@ -129,7 +129,7 @@ class TrainingSet:
 
         chosen = recipe or Recipe(preset="fast" if max(size) <= _TINY else "thorough")
         chosen = chosen.model_copy(update={"hygiene": _NO_CHECKS})
-        source = open_source(data, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
+        source = open_source(data, chosen.source, **chosen.limits.of_files, spool_to=work.below("spool"))
         journey = Journey(source, chosen, work, engine, observe, emits=False)
         reports = journey.fingerprint()
         pairs = journey.match(reports, for_decisions=False).pairs

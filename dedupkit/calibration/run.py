@@ -114,7 +114,7 @@ def calibrate(
         tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
     ):
         work = Folder(scratch, durable=False)
-        opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("source"))
+        opened = open_source(source, chosen.source, **chosen.limits.of_files, spool_to=work.below("source"))
         _check_source(opened)
         (room := Path(scratch, "drawn")).mkdir()
         drawn = draw(opened, samples, seed, room, observe)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from dedupkit.fingerprints.decode import strict_pillow
+from dedupkit.fingerprints.pillow import opened_image
 from dedupkit.probe import auc_of, held_out_scores
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def detect(
 
 def features(data: bytes, place: float = 0.5) -> NDArray[np.float64]:
     """The `FEATURES` of an encoded image, shape (24,)."""
-    with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+    with opened_image(data) as image:
         info, kind, grey = dict(image.info), (image.format or "").lower(), image.mode in ("L", "LA")
         pixels = np.asarray(image.convert("RGB")).astype(np.float32)
     height, width, _ = pixels.shape

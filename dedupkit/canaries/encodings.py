@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from dedupkit.fingerprints.decode import strict_pillow
+from dedupkit.fingerprints.pillow import opened_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def encoding_of(data: bytes) -> tuple[Encoding, NDArray[np.uint8]] | None:
 
     None for an animation, for other containers than JPEG, PNG and WebP, and for CMYK or more than 8 bits.
     """
-    with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+    with opened_image(data) as image:
         kind = (image.format or "").lower()
         kind = "jpeg" if kind == "mpo" else kind
         if kind not in FORMATS or image.mode not in _MODES or getattr(image, "is_animated", False):

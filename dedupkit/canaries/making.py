@@ -276,7 +276,7 @@ def _sampled(
 ) -> tuple[list[bytes], list[str]]:
     """Usable images and captions out of a source, each with the same chance."""
     with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
-        opened = open_source(source, recipe.source, max_bytes=recipe.limits.max_bytes)
+        opened = open_source(source, recipe.source, **recipe.limits.of_files)
         drawn = draw(opened, samples, int(rng.integers(1 << 62)), Path(scratch), observe)
         pairs = [(file.read_bytes(), sample.caption) for sample, file in drawn.samples if sample.fault is None]
     images = [data for data, _ in pairs if data and not isinstance(decode(data, recipe.limits), Fault)]

@@ -118,7 +118,7 @@ def check(
         tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
     ):
         work = Folder(scratch, durable=False)
-        opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
+        opened = open_source(source, chosen.source, **chosen.limits.of_files, spool_to=work.below("spool"))
         if sets and isinstance(opened, ListSource):
             raise UsageError("the source is a list without images, which cannot be compared with sets; give the images")
         journey = Journey(opened, chosen, work, workforce, observe, overrides=marks)

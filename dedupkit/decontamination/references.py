@@ -155,7 +155,7 @@ def _built(
 ) -> Folder:
     """The index of one set, in a folder that is named after all that it depends on."""
     bare = recipe.model_copy(update={"source": options, "blocklist": type(recipe.blocklist)()})
-    opened = open_source(source, options, max_bytes=recipe.limits.max_bytes, spool_to=work.below("spool"))
+    opened = open_source(source, options, **recipe.limits.of_files, spool_to=work.below("spool"))
     if isinstance(opened, ListSource):
         raise UsageError(f"the reference set {name} is a list without images; give the images")
     shards = [identity_of(name, shard) for shard in opened.shards()]

@@ -194,7 +194,7 @@ def decontaminate(
         open_engine(engine, workers=workers, memory=memory, places=(train,)) as workforce,
         _working(out, train, overwrite) as (folder, work),
     ):
-        opened = open_source(train, chosen.source, max_bytes=chosen.limits.max_bytes, spool_to=work.below("spool"))
+        opened = open_source(train, chosen.source, **chosen.limits.of_files, spool_to=work.below("spool"))
         if isinstance(opened, ListSource):
             raise UsageError("the training set is a list without images, which cannot be compared; give the images")
         references = fingerprinted(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from dedupkit.fields.shapes import Shape, holdable
+from dedupkit.fields.shapes import Paths, Shape, holdable
 from dedupkit.fields.values import JSON_MARK, ORIGIN_MARK, WHOLE_MARK, source_name, utf8
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 OWN_COLUMNS = ("key", "image", "caption", "captions", "width", "height", "group_size", "weight")
 MAX_COLUMNS = 1000
+MAX_PATHS = 10_000  # columns, their members, and members of those: Parquet has a column for each
 _INFERRED = b"dedupkit:inferred"
 
 
@@ -34,6 +35,7 @@ class FieldTypes:
 
     def __init__(self) -> None:
         self._columns: dict[str, Shape] = {}
+        self._paths = Paths()
         self._order: tuple[str, ...] | None = None
         self._order_agreed = True
         self._features: dict[str, str] = {}
@@ -90,7 +92,9 @@ class FieldTypes:
         return pa.schema(fields, metadata=metadata)
 
     def _column(self, name: str) -> Shape:
-        return self._columns.setdefault(name, Shape())
+        if name not in self._columns:
+            self._columns[name] = Shape(self._paths)
+        return self._columns[name]
 
     def _in_order(self) -> list[tuple[str, Shape]]:
         if self._order_agreed and self._order is not None and len(self._order) == len(self._columns):
@@ -98,7 +102,8 @@ class FieldTypes:
         return sorted(self._columns.items())
 
     def _limit(self) -> None:
-        self._too_many = self._too_many or (self._inferred and len(self._columns) > MAX_COLUMNS)
+        too_many = len(self._columns) > MAX_COLUMNS or self._paths.count > MAX_PATHS
+        self._too_many = self._too_many or (self._inferred and too_many)
         if self._too_many:
             self._columns.clear()
 
@@ -110,7 +115,8 @@ def unify(schemas: Iterable[pa.Schema]) -> pa.Schema:
     schema's metadata; exceptions are types that Parquet or `datasets` cannot hold (dictionaries are decoded, maps
     become lists of key and value, extension types become their storage).  Columns stand in the source's order where
     all shards declare the same, else by name.  A field named like a column of the output's own is called
-    ``source_NAME``.  Over a thousand undeclared names become one column ``fields`` of JSON.
+    ``source_NAME``.  Over a thousand undeclared names, or ten thousand with all members, become one
+    column ``fields`` of JSON.
 
     Parameters
     ----------

@@ -23,12 +23,23 @@ _SCALARS: tuple[tuple[Any, pa.DataType], ...] = (
 _NAMES = {kind: str(kind) for kind in (_BOOL, _INT, _TIMESTAMP, _UTC_TIMESTAMP, *(kind for _, kind in _SCALARS))}
 
 
+class Paths:
+    """How many shapes hang together: fields, members of fields, members of those."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Shape:
     """Join of the types of some values: which scalars, list items and members were seen."""
 
-    __slots__ = ("exact", "items", "json", "members", "scalars")
+    __slots__ = ("exact", "items", "json", "members", "paths", "scalars")
 
-    def __init__(self) -> None:
+    def __init__(self, paths: Paths) -> None:
+        paths.count += 1
+        self.paths = paths
         self.exact: pa.Field | None = None  # set while everything included is equal
         self.scalars: dict[str, pa.DataType] = {}
         self.items: Shape | None = None
@@ -46,7 +57,7 @@ class Shape:
         elif isinstance(value, Mapping):
             self._observe_members(value, depth)
         elif isinstance(value, list | tuple):
-            self.items = self.items or Shape()
+            self.items = self.items or Shape(self.paths)
             for item in value:
                 self.items.observe(item, depth + 1)
         else:
@@ -62,8 +73,14 @@ class Shape:
             if not isinstance(name, str) or name != utf8(name):
                 self.json = True
                 return
-            self.members.setdefault(name, Shape()).observe(member, depth + 1)
+            self._member(name).observe(member, depth + 1)
         self.json = len(self.members) > MAX_MEMBERS
+
+    def _member(self, name: str) -> Shape:
+        self.members = {} if self.members is None else self.members
+        if name not in self.members:
+            self.members[name] = Shape(self.paths)
+        return self.members[name]
 
     def include(self, field: pa.Field) -> None:
         """Take in a type."""
@@ -85,12 +102,12 @@ class Shape:
         if is_json(field):
             self.json = True
         elif is_list(kind):
-            self.items = self.items or Shape()
+            self.items = self.items or Shape(self.paths)
             self.items.include(kind.value_field)
         elif arrow.is_struct(kind):
             self.members = {} if self.members is None else self.members
             for member in kind:
-                self.members.setdefault(member.name, Shape()).include(member)
+                self._member(member.name).include(member)
         else:
             self.scalars[str(kind)] = kind
         self._forget_if_json()

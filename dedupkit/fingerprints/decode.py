@@ -6,20 +6,18 @@ white, of an animation the first frame counts, CMYK and palettes become RGB, 16-
 
 from __future__ import annotations
 
-import io
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from dedupkit.fingerprints.pillow import inner_sizes, opened_image
 from dedupkit.sample import Fault, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -40,8 +38,6 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_strict_lock = Lock()
-_strict_users: list[tuple[int | None, bool]] = []  # what each found; the last one popped is the first one's
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 
 
@@ -130,7 +126,7 @@ def header(data: bytes, limits: Limits) -> Decoded | Fault:
     """What an image's header says, as `decode` would give it, without its pixels; the rest may still be broken."""
 
     def facts() -> Decoded | Fault:
-        with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+        with opened_image(data) as image:
             if image.width * image.height > limits.max_pixels:
                 return _too_many_pixels(image.width, image.height, limits)
             sides, kind = (image.width, image.height), (image.format or "unknown").lower()
@@ -147,6 +143,9 @@ def _judged(data: bytes, limits: Limits, look: Callable[[], Decoded | Fault]) ->
         return Fault(Reason.EMPTY_IMAGE, "no bytes")
     if len(data) > limits.max_bytes:
         return Fault(Reason.TOO_MANY_BYTES, f"{len(data)} bytes, the limit is {limits.max_bytes}")
+    for width, height in inner_sizes(data):
+        if width * height > limits.max_pixels:
+            return _too_many_pixels(width, height, limits)
     try:
         return look()
     except MemoryError:
@@ -196,7 +195,7 @@ def orientation_of(data: bytes) -> int:
     if found is not None:
         return found
     try:
-        with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+        with opened_image(data) as image:
             if image.format == "PNG":
                 image.load()  # its EXIF may stand behind the pixels
             return _orientation(image)
@@ -248,7 +247,7 @@ def _oriented(gray: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _decode_with_pillow(data: bytes, limits: Limits, min_side: int, *, draft: bool, colour: bool) -> Decoded | Fault:
-    with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+    with opened_image(data) as image:
         if image.width * image.height > limits.max_pixels:
             return _too_many_pixels(image.width, image.height, limits)
         width, height, kind = image.width, image.height, (image.format or "unknown").lower()
@@ -266,24 +265,6 @@ def _decode_with_pillow(data: bytes, limits: Limits, min_side: int, *, draft: bo
         shown = np.asarray(flat.convert("RGB")) if colour else None
     gray, kind = _luminance(flat, exact=not draft), "jpeg" if kind == "mpo" else kind
     return Decoded(gray, rgb, width, height, kind, animated, shown)
-
-
-@contextmanager
-def strict_pillow() -> Iterator[None]:
-    """Pillow without its own limit on pixels and without leave to fill up truncated files, whatever the program set.
-
-    Both are settings of the whole process: the first that enters sets them, the last that leaves restores them.
-    """
-    with _strict_lock:
-        _strict_users.append((Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES))
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
-    try:
-        yield
-    finally:
-        with _strict_lock:
-            before = _strict_users.pop()
-            if not _strict_users:
-                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:

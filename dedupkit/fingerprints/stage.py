@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 STAGE = "fingerprints/6"  # raised whenever the same input gives other fingerprints
 FIELDS_KEY = b"dedupkit.fields"
 _BATCH = 16  # larger batches fill more memory than the allocator keeps, and page faults eat what they gain
+_BATCH_BYTES = 32 << 20  # of encoded images
 _DESCRIBED = 4  # pictures at a time: larger batches are no quicker on CPUs and take more memory
 _TABLE_ROWS = 4096
 _MIN_INNER_SIDE = 32  # pixels at full scale; the hash of less does not tell a sign from its mirror image
@@ -111,9 +111,21 @@ def _descriptor_column(rows: Sequence[NDArray[np.float16] | None]) -> pa.ListArr
 
 def _in_order(samples: Iterator[Sample], recipe: Recipe, threads: int) -> Iterator[tuple[Sample, Row]]:
     """Each sample and the rest of its row; at most a few batches are under way."""
-    batches = iter(lambda: list(islice(samples, _BATCH)), [])
-    for batch, rows in in_order(partial(fingerprint_batch, recipe=recipe), batches, threads):
+    for batch, rows in in_order(partial(fingerprint_batch, recipe=recipe), _batches(samples), threads):
         yield from zip(batch, rows, strict=True)
+
+
+def _batches(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
+    batch: list[Sample] = []
+    room = _BATCH_BYTES
+    for sample in samples:
+        batch.append(sample)
+        room -= len(sample.image or b"")
+        if len(batch) == _BATCH or room <= 0:
+            yield batch
+            batch, room = [], _BATCH_BYTES
+    if batch:
+        yield batch
 
 
 def fingerprint_batch(batch: Sequence[Sample], recipe: Recipe) -> list[Row]:

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from dedupkit.fingerprints.decode import orientation_of, strict_pillow, upright
+from dedupkit.fingerprints.decode import orientation_of, upright
+from dedupkit.fingerprints.pillow import opened_image
 from dedupkit.hygiene.metadata import ORIENTATION_TAG, PNG_SIGNATURE, container_of, png_chunks, riff_chunks
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def baked(data: bytes) -> bytes:
     if container is None or orientation == 1:
         return data
     try:
-        with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+        with opened_image(data) as image:
             if getattr(image, "is_animated", False) and image.format != "MPO":
                 return data
             image.load()

@@ -235,7 +235,7 @@ class Index:
     ) -> Callable[[], Journey]:
         """Makes the journey of a source, which is opened once."""
         recipe = snapshot.state.chosen.model_copy(update={"source": options})
-        opened = open_source(source, options, max_bytes=recipe.limits.max_bytes, spool_to=work.below("spool"))
+        opened = open_source(source, options, **recipe.limits.of_files, spool_to=work.below("spool"))
         if isinstance(opened, ListSource):
             raise UsageError("a list without images cannot be put into an index; give the images")
         return partial(Journey, opened, recipe, work, self._engine or LocalEngine(), observe, emits=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 STATE_NAME = "index.json"
 KINDS = ("search", "entries", "pairs", "views", "means", "removed")
+_NAME = re.compile(r"[a-z0-9-]+\.arrow")
 _PARTS = ("preset", "limits", "fingerprints", "hygiene", "matching")
 
 
@@ -141,7 +143,10 @@ def read_state(folder: Folder) -> State:
         )
     if digest(values) != said:
         raise _damaged(folder)
-    state = _parsed(values)
+    try:
+        state = _parsed(values)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _damaged(folder) from error
     _check_makers(folder, state)
     return state
 
@@ -152,6 +157,8 @@ def _damaged(folder: Folder) -> RunError:
 
 def _parsed(values: dict[str, Any]) -> State:
     files = {kind: tuple(File(**file) for file in files) for kind, files in values.pop("files").items()}
+    if any(not _NAME.fullmatch(file.name) for listed in files.values() for file in listed):
+        raise ValueError("it names a file outside the folder")  # somebody handed the index on
     shards = tuple(AddedShard(**shard) for shard in values.pop("shards"))
     lists = ListRules(**values.pop("lists"))
     rest = {name: value for name, value in values.items() if name not in ("format", "written_by")}

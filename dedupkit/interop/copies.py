@@ -124,7 +124,7 @@ def open_again(source: Any, recipe: Recipe | str | os.PathLike[str] | None) -> S
     if source is None:
         raise UsageError("the result does not hold the pictures; give source, what was cleaned or searched")
     chosen = resolve_recipe(recipe)
-    return open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes)
+    return open_source(source, chosen.source, **chosen.limits.of_files)
 
 
 def images_of(source: Source, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:

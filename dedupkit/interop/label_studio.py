@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.errors import UsageError
-from dedupkit.fingerprints.decode import header, strict_pillow
+from dedupkit.fingerprints.decode import header
+from dedupkit.fingerprints.pillow import strict_pillow
 from dedupkit.found import Found
 from dedupkit.interop.copies import doubtful_drops, images_of, open_again
 from dedupkit.interop.overrides import Override

@@ -22,6 +22,7 @@ from dedupkit.journey.of_the_set import decide_about_all, find_candidates, match
 from dedupkit.journey.tables import Tables, mapped_at
 from dedupkit.parts import table_name
 from dedupkit.scratch import discard
+from dedupkit.sources.limited import LimitedSource
 from dedupkit.sources.lists import ListSource
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Journey:
         object.__setattr__(self, "examples", examples)
         if not isinstance(self.source, ListSource):
             blocked = without_blocked(self.source, self.blocker, self.recipe.source)
-            object.__setattr__(self, "source", blocked)
+            object.__setattr__(self, "source", LimitedSource(blocked, self.recipe.limits.max_caption_bytes))
         if self.planting is not None:  # outside of what blocks, so that a canary takes after samples that may stay
             object.__setattr__(self, "source", self.planting.around(self.source))
         object.__setattr__(self, "source", Condemned.read(self.work).over(self.source))

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from dedupkit.errors import RunError
-from dedupkit.fingerprints.decode import Decoded, decode, strict_pillow
+from dedupkit.fingerprints.decode import Decoded, decode
+from dedupkit.fingerprints.pillow import opened_image
 from dedupkit.sample import Fault
 
 if TYPE_CHECKING:
@@ -112,6 +113,6 @@ def encoded(
 
 def _rgb_profile(data: bytes) -> bytes | None:
     """The ICC profile; one of CMYK or of grey does not fit pixels that became RGB."""
-    with strict_pillow(), Image.open(io.BytesIO(data)) as image:
+    with opened_image(data) as image:
         profile = image.info.get("icc_profile")
     return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None

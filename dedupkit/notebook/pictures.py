@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.errors import DedupkitError
-from dedupkit.fingerprints.decode import header, strict_pillow
+from dedupkit.fingerprints.decode import header
+from dedupkit.fingerprints.pillow import strict_pillow
 from dedupkit.report.thumbnails import thumbnail
 from dedupkit.sample import ROW_BITS, Fault
 from dedupkit.sources import open_source
@@ -66,7 +67,7 @@ class Pictures:
         return {place: found for place in wanted if (found := self._known.get(place)) is not None}
 
     def _read(self, wanted: Mapping[int, str]) -> dict[int, bytes | None]:
-        opened = open_source(self.source, self.recipe.source, max_bytes=self.recipe.limits.max_bytes)
+        opened = open_source(self.source, self.recipe.source, **self.recipe.limits.of_files)
         found, room = dict[int, bytes | None](), MAX_READ_BYTES
         for position, key, image in _samples(opened, _by_shard(wanted)):
             if position in wanted and key in wanted[position]:  # a key that clashed has the shard's name in front

@@ -89,7 +89,7 @@ def plan(
         raise UsageError(f"samples must be 1 or more, got {samples}; some hundred give narrow intervals")
     check_size(rows, machines)
     where = machine if isinstance(machine, Machine) else Machine.of(machine or "")
-    opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes)
+    opened = open_source(source, chosen.source, **chosen.limits.of_files)
     if isinstance(opened, ListSource):
         raise UsageError("a plan cleans a sample of images; give the images, without embeddings or hashes")
     observe = progress or silent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from pydantic import Field
 
 from dedupkit.recipe.part import RecipePart
@@ -30,6 +32,13 @@ class SourceOptions(RecipePart):
     hash_column: str | None = None
 
 
+class FileLimits(TypedDict):
+    """What `dedupkit.sources.open_source` takes of the limits."""
+
+    max_bytes: int
+    max_expansion: int
+
+
 class Limits(RecipePart):
     """What is refused before it is decoded.
 
@@ -38,7 +47,12 @@ class Limits(RecipePart):
     max_pixels : int
         Width times height that the image's header may state.
     max_bytes : int
-        Encoded size in bytes.
+        Encoded size in bytes of an image; of a tar's sample also what stands beside its image.
+    max_caption_bytes : int
+        Of a caption in UTF-8; the sample of a longer one stays, without it.
+    max_expansion : int
+        How many times its own size, besides `max_bytes`, a compressed tar or a table may unpack to; what would come
+        after that is a damaged shard.
     max_seconds : float
         How long one sample may be looked at; what takes longer is quarantined.
     max_memory_bytes : int
@@ -47,13 +61,21 @@ class Limits(RecipePart):
 
     max_pixels: int = Field(default=178_956_970, ge=1)  # where Pillow itself sees a decompression bomb
     max_bytes: int = Field(default=256 << 20, ge=1)
+    max_caption_bytes: int = Field(default=256 << 10, ge=1)
+    max_expansion: int = Field(default=200, ge=1)
     max_seconds: float = Field(default=120.0, gt=0)
     max_memory_bytes: int = Field(default=8 << 30, ge=1 << 20)  # a drawing of 100 megapixels takes 4 GiB
 
     @property
+    def of_files(self) -> FileLimits:
+        """The limits that hold while a source is read."""
+        return {"max_bytes": self.max_bytes, "max_expansion": self.max_expansion}
+
+    @property
     def of_headers(self) -> dict[str, int]:
-        """The limits that what is found in an image depends on; the others only end what does not end."""
-        return {"max_pixels": self.max_pixels, "max_bytes": self.max_bytes}
+        """The limits that what is found in a source depends on; the others only end what does not end."""
+        names = ("max_pixels", "max_bytes", "max_caption_bytes", "max_expansion")
+        return {name: getattr(self, name) for name in names}
 
 
 class Fingerprints(RecipePart):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw, ImageFont
 
 from dedupkit.errors import UsageError
-from dedupkit.fingerprints.decode import header, strict_pillow
+from dedupkit.fingerprints.decode import header
+from dedupkit.fingerprints.pillow import strict_pillow
 from dedupkit.options import resolve_recipe
 from dedupkit.recipe import Limits
 from dedupkit.report.thumbnails import thumbnail
@@ -127,7 +128,7 @@ def plot_duplicates(
         raise UsageError(f"{key!r} is in no duplicate group; found.groups has the keys of those that are")
     shown = [key, *(member for member in members if member != key)][:max_pictures]
     positions = _positions(found, shown)
-    opened = open_source(source, chosen.source, max_bytes=chosen.limits.max_bytes)
+    opened = open_source(source, chosen.source, **chosen.limits.of_files)
     images = _read(opened, {positions[member]: member for member in shown})
     evidence = _evidence(found, key, set(members))
     count = f"{len(members)} in this group" + (f", {len(shown)} shown" if len(shown) < len(members) else "")

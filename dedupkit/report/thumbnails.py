@@ -185,9 +185,10 @@ def thumbnail(image: bytes, side: int = SIDE, quality: int = _QUALITY) -> bytes 
     from PIL import Image
 
     from dedupkit.fingerprints.decode import upright
+    from dedupkit.fingerprints.pillow import opened_image
 
     try:
-        with Image.open(io.BytesIO(image)) as opened:
+        with opened_image(image) as opened:
             scale = side / max(side, *opened.size)
             width, height = (max(1, round(scale * length)) for length in opened.size)
             opened.draft("RGB", (width, height))  # a JPEG is decoded at the smallest scale that is no smaller

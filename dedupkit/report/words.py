@@ -55,6 +55,7 @@ REASONS = {
 NOTES = {
     Note.CAPTION_MISSING: "have no caption",
     Note.CAPTION_NOT_UTF8: "have a caption that is not UTF-8; what could not be read is replaced",
+    Note.CAPTION_TOO_LONG: "have a caption longer than the recipe allows, which is left out",
     Note.METADATA_MISSING: "have no metadata",
     Note.METADATA_INVALID: "have metadata that could not be read",
     Note.KEY_RENAMED: "had the key of another sample and got the shard's name in front",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dedupkit.sources.base import Shard, Source
     from dedupkit.storage import Folder
 
-STAGE = "emit/4"
+STAGE = "emit/5"
 _DECIDED = ("key", "action", "group_size", "copy", "copies_kept")
 _SEEN = ("sha256", "width", "height", "format", "faces")
 

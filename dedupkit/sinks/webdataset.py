@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from dedupkit.fields import json_text, value_of
-from dedupkit.sinks.names import IMAGE_EXTENSIONS, MemberNames, extension
+from dedupkit.sinks.names import IMAGE_EXTENSIONS, MemberNames, extension, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -83,7 +83,7 @@ def _described(sample: KeptSample) -> dict[str, Any]:
 
 def _suffix(name: str, taken: set[str]) -> str:
     """Suffix of a binary field's member: webdataset reads suffixes in lower case, and the image's must be its own."""
-    suffix = name.lower().replace("/", "_").strip(".") or "bytes"
+    suffix = safe(name.lower().replace("/", "_")).strip(".") or "bytes"
     suffix = f"source.{suffix}" if suffix in _OWN_EXTENSIONS else suffix
     while suffix in taken:
         suffix += "_"

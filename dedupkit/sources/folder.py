@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MIN_SHARD_FILES = 64
 MAX_SHARD_FILES = 1024
 CUT_EVERY = 512
+MAX_METADATA_BYTES = 1 << 30  # of one file, which takes some eight times as much when it is read
 _BATCH_FILES = 32  # requested from a remote filesystem at once
 _BATCH_BYTES = 64 << 20
 
@@ -50,6 +51,8 @@ class Picture(NamedTuple):
         Why it cannot be read.
     about : str or None
         Path in the folder of the JSON file of its fields, as img2dataset writes it, where there is one.
+    unread : tuple of str
+        Those of these two that are not read: they are too large, or links that lead out.
     """
 
     key: str
@@ -59,6 +62,7 @@ class Picture(NamedTuple):
     row: Row | None = None
     fault: Fault | None = None
     about: str | None = None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,7 @@ class FolderSource:
     caption_column : str or None
         Column of the metadata files that holds captions; None guesses it by name.
     max_bytes : int
-        Larger files are not read.
+        Larger files are not read, but for metadata files, which may have 1 GiB.
     names : frozenset of str or None
         Only these paths in the folder; None takes all.
     """
@@ -91,7 +95,7 @@ class FolderSource:
         Raises
         ------
         UsageError
-            If the folder cannot be listed.
+            If the folder cannot be listed, or a metadata file is larger than can be held.
         """
         return [
             Shard(
@@ -138,7 +142,7 @@ class FolderSource:
         texts, abouts = _by_stem(entries, ".txt"), _by_stem(entries, ".json")
         named = sheets.named()
         pictures = [
-            _picture(entry, texts.get(_stem(name)), abouts.get(_stem(name)), sheets.row(name))
+            _picture(entry, texts.get(_stem(name)), abouts.get(_stem(name)), sheets.row(name), self.max_bytes)
             for name, entry in entries.items()
             if is_image_name(name) or name in named or name.endswith("/")
         ]
@@ -152,8 +156,9 @@ class FolderSource:
         for name in reversed(METADATA_NAMES):
             for path, entry in entries.items():
                 folder, _, last = path.rpartition("/")
-                if last == name and not entry.refusal:
-                    data = self._contents([Picture(path)])[path]
+                if last == name:
+                    _check_metadata(entry)
+                    data = None if entry.refusal else self._contents([Picture(path)])[path]
                     usable = data if isinstance(data, bytes) else b"unreadable"
                     found[folder] = parse_metadata(name, usable, self.caption_column)
         return found
@@ -185,9 +190,11 @@ class FolderSource:
         text = contents.get(picture.text) if picture.text is not None else None
         about = contents.get(picture.about) if picture.about is not None else None
         text = text if isinstance(text, bytes) else None
-        if picture.row is None and about is not None:
-            return parse_about(picture.key, about, text, self.caption_column)
-        row = picture.row or Row(notes=(Note.CAPTION_MISSING,))
+        unread = (Note.METADATA_INVALID,) if picture.text is not None and text is None else ()
+        if picture.row is None and picture.about is not None:
+            row = parse_about(picture.key, about or FileNotFoundError(), text, self.caption_column)
+            return replace(row, notes=tuple(dict.fromkeys((*row.notes, *unread))))
+        row = picture.row or Row(notes=(Note.CAPTION_MISSING, *unread))
         if row.caption is not None or text is None:
             return row
         caption, notes = caption_of_file(text)
@@ -229,18 +236,19 @@ class _Sheets:
         return self._nearest[folder]
 
 
-def _picture(entry: Entry, text: Entry | None, about: Entry | None, row: Row | None) -> Picture:
+def _picture(entry: Entry, text: Entry | None, about: Entry | None, row: Row | None, max_bytes: int) -> Picture:
     fault = Fault(Reason.UNREADABLE_FILE, entry.refusal) if entry.refusal else None
     about = about if row is None else None
     stamps = " ".join(each.stamp for each in (entry, text, about) if each is not None)
     text_name, about_name = (None if each is None else each.name for each in (text, about))
-    return Picture(entry.name, entry.byte_size, stamps, text_name, row, fault, about_name)
+    beside = [each for each in (text, about) if each is not None]
+    unread = tuple(each.name for each in beside if each.refusal or each.byte_size > max_bytes)
+    return Picture(entry.name, entry.byte_size, stamps, text_name, row, fault, about_name, unread)
 
 
 def _by_stem(entries: dict[str, Entry], ending: str) -> dict[str, Entry]:
     """The files of an ending, by their path without it."""
-    named = ((name, entry) for name, entry in entries.items() if name.endswith(ending) and not entry.refusal)
-    return {name.removesuffix(ending): entry for name, entry in named}
+    return {name.removesuffix(ending): entry for name, entry in entries.items() if name.endswith(ending)}
 
 
 def _stem(name: str) -> str:
@@ -249,11 +257,20 @@ def _stem(name: str) -> str:
 
 def _files_of(picture: Picture) -> Iterator[str]:
     """What is read of one image: the file itself, and those beside it."""
-    yield from (name for name in (picture.key, picture.text, picture.about) if name is not None)
+    names = (picture.key, picture.text, picture.about)
+    yield from (name for name in names if name is not None and name not in picture.unread)
+
+
+def _check_metadata(entry: Entry) -> None:
+    if entry.byte_size > MAX_METADATA_BYTES:
+        raise UsageError(
+            f"{entry.name} has {entry.byte_size} bytes, and is held in memory; the limit is {MAX_METADATA_BYTES}; "
+            "write the set as tars or Parquet, or cut the folder into several"
+        )
 
 
 def _missing(name: str, row: Row) -> Picture:
-    outside = name.startswith("/") or ".." in name.split("/")
+    outside = name.startswith("/") or "//" in name or ".." in name.split("/")
     detail = "the metadata names a file outside the folder" if outside else "the metadata names it; it is not there"
     return Picture(name, row=row, fault=Fault(Reason.MISSING_IMAGE, detail))
 

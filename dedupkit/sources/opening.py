@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.errors import UsageError
+from dedupkit.sources.expansion import MAX_EXPANSION
 from dedupkit.sources.folder import FolderSource
 from dedupkit.sources.listing import Entry, File, error_text, is_image_name, list_folder, public
 from dedupkit.sources.places import Place, find_files, is_pattern, place_of, unreadable
@@ -30,6 +31,7 @@ def open_source(
     options: SourceOptions | None = None,
     *,
     max_bytes: int = 256 << 20,
+    max_expansion: int = MAX_EXPANSION,
     spool_to: Folder | None = None,
 ) -> Source:
     """Find out what a source is and open it.
@@ -46,6 +48,8 @@ def open_source(
         Names of columns; what they leave open is guessed.
     max_bytes : int
         A larger image file or member of a tar is not read.
+    max_expansion : int
+        How many times its own size, besides `max_bytes`, a compressed tar or a table may unpack to.
     spool_to : Folder, optional
         Where the samples of an iterator, which can be read only once, and the rows of a program's tables are written.
 
@@ -74,13 +78,24 @@ def open_source(
         if brought := brought_source(source, options, max_bytes):
             return brought
     if isinstance(source, str | os.PathLike):
-        return _open_url(os.fsdecode(source), options, max_bytes)
+        return _expanding(_open_url(os.fsdecode(source), options, max_bytes), max_expansion)
     if isinstance(source, list | tuple) and source and all(isinstance(one, str | os.PathLike) for one in source):
-        return _open_urls([os.fsdecode(one) for one in source], options, max_bytes)
+        return _expanding(_open_urls([os.fsdecode(one) for one in source], options, max_bytes), max_expansion)
     if hasattr(source, "shards") and hasattr(source, "read"):
         already: Any = source
         return already  # type: ignore[no-any-return]
     return _open_object(source, options, max_bytes, spool_to)
+
+
+def _expanding(source: Source, most: int) -> Source:
+    """The source with a limit to what its files may unpack to."""
+    if isinstance(source, WebDatasetSource):
+        return replace(source, max_expansion=most)
+    if not hasattr(source, "columns"):
+        return source
+    from dedupkit.sources.tables import TableSource
+
+    return replace(source, max_expansion=most) if isinstance(source, TableSource) else source
 
 
 def _open_object(source: object, options: SourceOptions, max_bytes: int, spool_to: Folder | None) -> Source:
@@ -224,8 +239,13 @@ def _folder_source(root: str, filesystem: Any, options: SourceOptions, max_bytes
 
 
 def _entries_below(place: Place) -> list[Entry]:
-    """What lies in a folder and in the folders directly below it."""
-    return [entry for entry in list_folder(place.filesystem, place.path, max_depth=2) if not entry.refusal]
+    """What lies in a folder and in the folders directly below it; a shard that must not be read is not passed over."""
+    entries = list(list_folder(place.filesystem, place.path, max_depth=2))
+    for entry in entries:
+        if entry.refusal and entry.name.lower().endswith(_FILE_ENDINGS):
+            told = f"{public(entry.name)} cannot be read ({entry.refusal})"
+            raise UsageError(f"{told}; take it out, or name the shards themselves with a glob")
+    return [entry for entry in entries if not entry.refusal]
 
 
 def _files_of(entries: list[Entry], place: Place) -> list[File]:

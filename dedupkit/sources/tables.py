@@ -12,6 +12,7 @@ from dedupkit.errors import UsageError
 from dedupkit.sample import Fault, Reason, Sample
 from dedupkit.sources.base import Shard
 from dedupkit.sources.columns import Columns, find_columns, other_fields, samples_of
+from dedupkit.sources.expansion import MAX_EXPANSION, check_unpacked, most_unpacked
 from dedupkit.sources.image_files import FilesBelow
 from dedupkit.sources.listing import File, error_text, unique_names
 from dedupkit.stores import check_machine
@@ -28,6 +29,9 @@ TABLE_ENDINGS = PARQUET_ENDINGS + ARROW_ENDINGS
 BATCH_ROWS = 256
 _BATCH_BYTES = 32 << 20
 _STREAM_BUFFER_BYTES = 1 << 20
+_REPEATED_BYTES = 1 << 30  # of a batch whose rows all name the largest value of a dictionary
+_LEAST_ROWS = 8  # writers give columns of long values up after the first: those look the same, and are honest
+_DICTIONARY = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _ARROW_MAGIC = b"ARROW1"  # begins an IPC file; a stream has no mark
 DAMAGE = (OSError, EOFError, ValueError, pa.ArrowException)
 
@@ -44,11 +48,14 @@ class TableSource:
         Where samples' parts stand; None only where no file could be read.
     images : FilesBelow
         Reads the files that rows name in place of bytes.
+    max_expansion : int
+        How many times its own size, besides `images.max_bytes`, a file may unpack to.
     """
 
     files: tuple[File, ...]
     columns: Columns | None
     images: FilesBelow
+    max_expansion: int = MAX_EXPANSION
 
     def shards(self) -> Sequence[Shard]:
         """One for each file, in the order they were given, called by its name."""
@@ -72,11 +79,15 @@ class TableSource:
 
     def read(self, shard: Shard) -> Iterator[Sample]:
         """Stream the rows of one file, in batches of up to 256 rows and about 32 MiB."""
+        taken, most = 0, most_unpacked(shard.location.byte_size, self.images.max_bytes, self.max_expansion)
         try:
             for first, batch in self.batches(shard):
                 if self.columns is None or self.columns.image not in (None, *batch.schema.names):
                     raise ValueError(f"no column {self.columns.image if self.columns else 'of images'}")
-                yield from samples_of(batch, self.columns, self.row_keys(shard, first), self.images)
+                plain = _plain(batch)
+                taken += plain.nbytes
+                check_unpacked(taken, most)
+                yield from samples_of(plain, self.columns, self.row_keys(shard, first), self.images)
         except (ConnectionError, TimeoutError):  # the network, not the data: the task is tried again
             raise
         except DAMAGE as error:
@@ -197,8 +208,24 @@ def _parquet_batches(file: File, max_rows: int) -> Iterator[pa.RecordBatch]:
         )
         for group in range(table.num_row_groups):
             stated = table.metadata.row_group(group)
-            rows = _batch_rows(stated.total_byte_size, stated.num_rows, max_rows)
+            most = max(_LEAST_ROWS, _REPEATED_BYTES // max(1, _largest_dictionary(stated)))
+            rows = _batch_rows(stated.total_byte_size, stated.num_rows, min(max_rows, most))
             yield from table.iter_batches(rows, row_groups=[group], use_threads=False)
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with the values in place that its rows name."""
+    if not any(map(pa.types.is_dictionary, batch.schema.types)):
+        return batch
+    columns = [each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for each in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _largest_dictionary(group: Any) -> int:
+    """Bytes that one value of a row group may have at most, where values stand once and rows name them."""
+    chunks = (group.column(place) for place in range(group.num_columns))
+    named = (each for each in chunks if each.physical_type == "BYTE_ARRAY" and _DICTIONARY & set(each.encodings))
+    return max((int(each.total_uncompressed_size) for each in named), default=0)
 
 
 def _batch_rows(byte_size: int, rows: int, max_rows: int) -> int:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from dedupkit.sample import Fault, Note, Reason, Sample
 from dedupkit.sources.base import Shard
 from dedupkit.sources.captions import caption_name, caption_of, caption_of_file, utf8_text
+from dedupkit.sources.expansion import MAX_EXPANSION, Unpacked, most_unpacked
 from dedupkit.sources.listing import File, error_text, is_image_name, unique_names
 from dedupkit.sources.tar import DamagedTarError, Member, tar_members
 from dedupkit.stores import check_machine
@@ -42,11 +43,14 @@ class WebDatasetSource:
         member, `key_column` an entry of the JSON member; None takes what is usual.
     max_bytes : int
         Larger members are not read, and no more than this is held of one sample besides its image.
+    max_expansion : int
+        How many times its own size, besides `max_bytes`, a compressed tar may unpack to.
     """
 
     files: tuple[File, ...]
     options: SourceOptions
     max_bytes: int = 256 << 20
+    max_expansion: int = MAX_EXPANSION
 
     def shards(self) -> Sequence[Shard]:
         """One for each tar, in the order they were given, called by its name without ending."""
@@ -65,7 +69,7 @@ class WebDatasetSource:
         """Stream one tar; what is not readable any more is one sample with reason ``damaged_shard``."""
         had_json = False
         try:
-            with _opened(shard.location) as handle:
+            with self._opened(shard.location) as handle:
                 for group in _groups(tar_members(handle), self.max_bytes):
                     yield _sample(group, self.options, self.max_bytes, had_json)
                     had_json = had_json or "json" in group.members
@@ -74,6 +78,20 @@ class WebDatasetSource:
         except (DamagedTarError, OSError, EOFError, ValueError) as error:  # pyarrow's own errors are ValueErrors
             check_machine(error, shard.name)
             yield Sample(shard.name, None, fault=Fault(Reason.DAMAGED_SHARD, error_text(error)))
+
+    @contextmanager
+    def _opened(self, file: File) -> Iterator[IO[bytes]]:
+        """The bytes of a tar, decompressed if its name says so."""
+        with file.open() as handle:
+            compression = next((kind for end, kind in _COMPRESSIONS.items() if file.path.lower().endswith(end)), None)
+            if compression is None:
+                yield handle
+                return
+            import pyarrow as pa
+
+            most = most_unpacked(file.byte_size, self.max_bytes, self.max_expansion)
+            with pa.CompressedInputStream(pa.PythonFile(handle, "r"), compression) as plain:
+                yield io.BufferedReader(Unpacked(plain, most), _BUFFER_BYTES)
 
 
 @dataclass(slots=True)
@@ -202,17 +220,3 @@ def _is_image(ending: str) -> bool:
 def _shard_name(name: str) -> str:
     ending = next((ending for ending in TAR_ENDINGS if name.lower().endswith(ending)), "")
     return name[: len(name) - len(ending)] or name
-
-
-@contextmanager
-def _opened(file: File) -> Iterator[IO[bytes]]:
-    """The bytes of a tar, decompressed if its name says so."""
-    with file.open() as handle:
-        compression = next((kind for ending, kind in _COMPRESSIONS.items() if file.path.lower().endswith(ending)), None)
-        if compression is None:
-            yield handle
-            return
-        import pyarrow as pa
-
-        with pa.CompressedInputStream(pa.PythonFile(handle, "r"), compression) as plain:
-            yield io.BufferedReader(plain, _BUFFER_BYTES)

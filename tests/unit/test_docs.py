@@ -29,7 +29,10 @@ REFERENCE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("script", ["docs/recipe_table.py", "benchmarks/tables.py", "examples/memorisation/results.py"])
+@pytest.mark.parametrize(
+    "script",
+    ["docs/hostile_table.py", "docs/recipe_table.py", "benchmarks/tables.py", "examples/memorisation/results.py"],
+)
 def test_generated_tables_are_up_to_date(script: str) -> None:
     command, env = [sys.executable, script, "--check"], os.environ | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)

@@ -242,3 +242,11 @@ def test_a_value_against_its_declared_type_becomes_null() -> None:
 def test_nanoseconds_are_kept() -> None:
     array = pa.array([1_700_000_000_000_000_001, None], pa.timestamp("ns", tz="UTC"))
     assert column(array.to_pylist(), pa.field("x", array.type)).equals(array)
+
+
+def test_one_samples_fields_make_no_schema_of_thousands() -> None:
+    types = FieldTypes()
+    types.observe({"site": "here"})
+    types.observe({f"field{one}": {f"part{two}": two for two in range(150)} for one in range(100)})
+    types.observe({"site": "there"})
+    assert unify([types.schema()]).names == ["fields"]

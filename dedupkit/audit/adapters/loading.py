@@ -1,7 +1,8 @@
-"""Pipelines out of local folders: known classes, safetensors alone, no code of the folder's own, no network."""
+"""Pipelines out of local folders: known classes, no pickle unasked, no code of the folder, no network."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,9 @@ def folders_of(folder: Path) -> list[Path]:
     return sorted(each.parent for each in folder.glob(f"*/{INDEX}"))
 
 
-def loaded(folders: list[Path], running: Running) -> tuple[dict[str, Any], tuple[str, ...]]:
+def loaded(
+    folders: list[Path], running: Running, *, trust_pickles: bool = False
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Load pipelines that `diffusers` saved with `save_pretrained`.
 
     Parameters
@@ -37,11 +40,13 @@ def loaded(folders: list[Path], running: Running) -> tuple[dict[str, Any], tuple
         One each: of a model in parts, all of them.
     running : Running
         Device and dtype.
+    trust_pickles : bool
+        Read weights that are there as pickles alone.
 
     Returns
     -------
     dict of str to DiffusionPipeline, and tuple of str
-        By the name of their class; and what was left off, in sentences.
+        By the name of their class; and what was left off, and which pickles were read, in sentences.
 
     Raises
     ------
@@ -52,12 +57,15 @@ def loaded(folders: list[Path], running: Running) -> tuple[dict[str, Any], tuple
     indices = {folder: _index(folder) for folder in folders}
     names = {folder: _class_name(folder, index) for folder, index in indices.items()}
     check_kinds(list(names.values()), " and ".join(str(folder) for folder in folders))
-    for folder, index in indices.items():
-        _check_parts(folder, index)
+    pickles = {folder: _checked_parts(folder, index, trust_pickles) for folder, index in indices.items()}
     check_installed()
     checked = [names[folder] for folder, index in indices.items() if index.get("safety_checker", [None])[0] is not None]
-    pipes = {names[folder]: _loaded(folder, names[folder], index, running) for folder, index in indices.items()}
-    return pipes, tuple(map(note_of_checker, checked))
+    read = [_note_of_pickle(folder, each) for folder, found in pickles.items() for each in found]  # before it is run
+    pipes = {
+        names[folder]: _loaded(folder, names[folder], index, running, pickled=bool(pickles[folder]))
+        for folder, index in indices.items()
+    }
+    return pipes, (*map(note_of_checker, checked), *read)
 
 
 def check_installed() -> None:
@@ -86,8 +94,9 @@ def _class_name(folder: Path, index: dict[str, Any]) -> str:
     return name
 
 
-def _check_parts(folder: Path, index: dict[str, Any]) -> None:
-    """Check that all that would be loaded is of known libraries, and no pickle."""
+def _checked_parts(folder: Path, index: dict[str, Any], trust_pickles: bool) -> list[Path]:
+    """Check that all that would be loaded is of known libraries, and no pickle; else those pickles that are trusted."""
+    trusted: list[Path] = []
     for name, part in index.items():
         if not isinstance(part, list) or part[0] is None or LEFT_OFF.get(name, part) is None:
             continue
@@ -98,20 +107,34 @@ def _check_parts(folder: Path, index: dict[str, Any]) -> None:
         files = [each.name for each in (folder / name).glob("*")]
         if any(each.endswith(".py") for each in files):
             raise UsageError(f"{folder / name} brings code of its own, which is not run; hand in the loaded object")
-        pickles = [each for each in files if each.endswith(_PICKLES)]
-        if pickles and not any(each.endswith(".safetensors") for each in files):
+        pickles = sorted(each for each in files if each.endswith(_PICKLES))
+        if not pickles or any(each.endswith(".safetensors") for each in files):
+            continue
+        if not trust_pickles:
             raise UsageError(
                 f"{folder / name} holds weights as a pickle alone ({pickles[0]}), which can run any code when read; "
-                "where you trust it, load the pipeline and save it again: save_pretrained writes safetensors"
+                "where you trust who made it, load the pipeline and save it again: save_pretrained writes safetensors; "
+                "or let it be read, with --trust-pickles or trust_pickles=True"
             )
+        trusted += [folder / name / each for each in pickles]
+    return trusted
 
 
-def _loaded(folder: Path, name: str, index: dict[str, Any], running: Running) -> Any:
+def _note_of_pickle(folder: Path, path: Path) -> str:
+    """What is said of a pickle that is read."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    shown = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+    return f"{shown} is a pickle, which can run any code when read; it was read as asked, SHA-256 {digest}."
+
+
+def _loaded(folder: Path, name: str, index: dict[str, Any], running: Running, *, pickled: bool) -> Any:
     import torch
 
     device = device_of(running.device)
     dtype = getattr(torch, "float32" if running.dtype == "auto" else running.dtype)
-    weights = {"dtype": dtype, "use_safetensors": True, "local_files_only": True, "variant": _variant(folder, index)}
+    safe = None if pickled else True  # None takes pickles where there is nothing else
+    weights = {"dtype": dtype, "use_safetensors": safe, "local_files_only": True, "variant": _variant(folder, index)}
     read = _unclip if name == "UnCLIPPipeline" else _pipeline
     try:
         with quiet():

@@ -33,8 +33,9 @@ def open_model(
     steps: int | None = None,
     guidance: float | None = None,
     image_size: tuple[int, int] | None = None,
+    trust_pickles: bool = False,
 ) -> Model:
-    """Open a model for an audit.  Nothing is downloaded, no pickle is read, and no code of a model's folder is run.
+    """Open a model for an audit.  Nothing is downloaded, no pickle is read unasked, no code of a model's folder is run.
 
     Parameters
     ----------
@@ -55,6 +56,9 @@ def open_model(
         Weight of the caption against none, when drawing and filling in.
     image_size : tuple of int, optional
         Height and width of a latent model that was trained on another size than its files say.
+    trust_pickles : bool
+        Read weights of a folder that are there as pickles alone (``.bin``).  A pickle can hold any program, and
+        whoever reads it runs that as himself: say so only of files whose maker you trust.
 
     Returns
     -------
@@ -75,12 +79,12 @@ def open_model(
     """
     running = Running(device=device, dtype=dtype, batch=batch, steps=steps, guidance=guidance, image_size=image_size)
     if isinstance(what, list | tuple) and what:
-        return _in_parts(list(what), running)
+        return _in_parts(list(what), running, trust_pickles)
     if not isinstance(what, str | os.PathLike):
         return _object(what, running)
     path = Path(os.fsdecode(what)).expanduser()
     if path.is_dir():
-        return _folder(path, running)
+        return _folder(path, running, trust_pickles)
     if isinstance(what, str) and _ATTRIBUTE.fullmatch(what):
         return _object(_attribute(what), running)
     if path.is_file():
@@ -88,33 +92,33 @@ def open_model(
     raise UsageError(f"there is no folder {path}, and nothing is downloaded; name {_WOULD_DO}")
 
 
-def _in_parts(parts: list[Any], running: Running) -> Model:
+def _in_parts(parts: list[Any], running: Running, trust_pickles: bool) -> Model:
     """A model of several pipelines: all of them folders, or all of them objects."""
     if all(isinstance(each, str | os.PathLike) for each in parts):
-        return _pipelines([Path(os.fsdecode(each)).expanduser() for each in parts], running)
+        return _pipelines([Path(os.fsdecode(each)).expanduser() for each in parts], running, trust_pickles)
     if all(_is_pipeline(each) for each in parts):
         return _model({type(each).__name__: each for each in parts}, running)
     kinds = ", ".join(type(each).__name__ for each in parts)
     raise UsageError(f"a list must hold the folders or the pipelines of one model, got {kinds}; name {_WOULD_DO}")
 
 
-def _folder(path: Path, running: Running) -> Model:
+def _folder(path: Path, running: Running, trust_pickles: bool) -> Model:
     from dedupkit.audit.adapters.loading import folders_of
     from dedupkit.sources import open_source
 
     if folders := folders_of(path):
-        return _pipelines(folders, running)
+        return _pipelines(folders, running, trust_pickles)
     try:
         return Generations(open_source(path), running.batch)
     except UsageError as error:
         raise UsageError(f"{path} is no model and holds no images ({error}); name {_WOULD_DO}") from error
 
 
-def _pipelines(folders: list[Path], running: Running) -> Model:
+def _pipelines(folders: list[Path], running: Running, trust_pickles: bool) -> Model:
     from dedupkit.audit.adapters.loading import loaded
     from dedupkit.audit.adapters.pipelines import model_of
 
-    pipes, notes = loaded(folders, running)
+    pipes, notes = loaded(folders, running, trust_pickles=trust_pickles)
     as_loaded = replace(running, device="auto", dtype="auto")
     return model_of(pipes, as_loaded, " and ".join(map(str, folders)), notes)
 

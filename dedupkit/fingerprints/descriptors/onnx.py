@@ -16,6 +16,7 @@ from dedupkit.fingerprints.descriptors.scaling import SCALINGS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_OTHER_FILES = "session.model_external_initializers_file_folder_path"  # a file may keep its weights in others
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -35,11 +36,18 @@ class OnnxDescriber:
         For floating-point input: a name of `SCALINGS`; None is "imagenet".
     output : str or None
         The output that holds the rows; None takes the first of shape (n, dimensions).
+    sha256 : str or None
+        What the digest of the file has to be; None takes any.
+
+    Attributes
+    ----------
+    sha256 : str
+        Digest of the file, which holds all weights: one that keeps some in other files is refused.
 
     Raises
     ------
     UsageError
-        The file cannot be read, or takes or gives something else.
+        The file cannot be read, is another than was meant, or takes or gives something else.
     """
 
     def __init__(
@@ -48,8 +56,10 @@ class OnnxDescriber:
         side: int | None = None,
         scaling: str | None = None,
         output: str | None = None,
+        sha256: str | None = None,
     ) -> None:
-        self._session, self.identity = opened_network(path)
+        self._session, self.sha256 = opened_network(path, sha256)
+        self.identity = self.sha256[:32]
         if scaling or output:
             self.identity = f"{self.identity} {scaling} {output}"
         given = self._session.get_inputs()[0]
@@ -95,20 +105,28 @@ def quiet_onnxruntime() -> Any:
     return onnxruntime
 
 
-def opened_network(path: str | os.PathLike[str]) -> tuple[Any, str]:
-    """A session of an ONNX file, and the digest of its bytes."""
+def opened_network(path: str | os.PathLike[str], sha256: str | None = None) -> tuple[Any, str]:
+    """A session of an ONNX file, and the SHA-256 of its bytes, which is checked first where one is given."""
     onnxruntime = quiet_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # dedupkit's own threads share the cores
     options.log_severity_level = 3
+    options.add_session_config_entry(_OTHER_FILES, f"{os.devnull}/none")
     try:
         weights = Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"descriptor {path} cannot be loaded: {error}; name an ONNX file") from error
+    found = hashlib.sha256(weights).hexdigest()
+    if sha256 is not None and found != sha256.lower():
+        raise UsageError(f"descriptor {path} has the SHA-256 {found}, not {sha256}; get the file that is meant")
+    try:
         available = onnxruntime.get_available_providers()
         wanted = [each for each in ("CUDAExecutionProvider", "CPUExecutionProvider") if each in available]
         session = onnxruntime.InferenceSession(weights, options, providers=wanted)
     except Exception as error:
-        raise UsageError(f"descriptor {path} cannot be loaded: {error}; name an ONNX file") from error
-    return session, hashlib.sha256(weights).hexdigest()[:32]
+        remedy = "save it as one file" if "xternal data" in str(error) else "name an ONNX file"
+        raise UsageError(f"descriptor {path} cannot be loaded: {error}; {remedy}") from error
+    return session, found
 
 
 def _side(path: str | os.PathLike[str], stated: list[Any], side: int | None) -> int:

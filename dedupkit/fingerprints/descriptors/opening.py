@@ -38,7 +38,7 @@ def open_describer(name: str) -> Describer:
     ----------
     name : str
         "dedupkit"; "sscd" or "sscd-distilled"; the path of an ONNX file, as in ``model.onnx`` or
-        ``model.onnx?side=224&scaling=clip&output=embeddings``; "timm:NAME" or "torchvision:NAME", as in
+        ``model.onnx?side=224&scaling=clip&output=embeddings&sha256=DIGEST``; "timm:NAME" or "torchvision:NAME", as in
         ``timm:resnet50`` or ``timm:resnet50?weights=FILE&side=192``; "clip:NAME" or the path of a folder that
         transformers saved; "imagededup"; the name of one that a plugin brings.  See docs/descriptors.md.
 
@@ -56,6 +56,12 @@ def open_describer(name: str) -> Describer:
         return _opened(name, DESCRIPTORS.code_of(name))
 
 
+def weights_of(name: str) -> dict[str, str]:
+    """The SHA-256 of the ONNX file that a name stands for, as the recipe beside an output holds it; else nothing."""
+    sha256 = getattr(open_describer(name), "sha256", None) if ".onnx" in name.lower() else None
+    return {} if sha256 is None else {"descriptor_sha256": sha256}
+
+
 @lru_cache(maxsize=4)
 def _opened(name: str, code: object) -> Describer:
     """With another `code`, as where a notebook's cell is run again, it is opened again."""
@@ -66,8 +72,9 @@ def _opened(name: str, code: object) -> Describer:
         return OnnxDescriber(Path(package.__file__).parent / _SSCD_FILES[name], SSCD_SIDE)
     base, options = _parsed(name)
     if base.lower().endswith(".onnx"):
-        _check(name, options, ("side", "scaling", "output"))
-        return OnnxDescriber(base, _side(options), options.get("scaling"), options.get("output"))
+        _check(name, options, ("side", "scaling", "output", "sha256"))
+        choices = {each: options.get(each) for each in ("scaling", "output", "sha256")}
+        return OnnxDescriber(base, _side(options), **choices)
     kind, _, model = base.partition(":")
     if (kind in ("timm", "torchvision", "clip") and model) or base == "imagededup":
         return _torch_describer(name, kind, model, options)

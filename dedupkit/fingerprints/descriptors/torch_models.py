@@ -150,7 +150,7 @@ def clip_describer(name: str) -> TorchDescriber:
     transformers = imported("transformers", "torch", shown)
 
     def made() -> Any:
-        config = transformers.AutoConfig.from_pretrained(name)
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
         kinds = {"clip": transformers.CLIPModel, "clip_vision_model": transformers.CLIPVisionModelWithProjection}
         if config.model_type not in kinds:
             raise ValueError(f"it is a model of type {config.model_type}, not clip")

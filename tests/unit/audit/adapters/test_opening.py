@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +15,6 @@ from dedupkit.audit.adapters import CallableGenerator, open_model
 from dedupkit.audit.model import Denoiser, Generator, Inpainter, can
 from dedupkit.errors import UsageError
 from tests.audit_models import FreshModel
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_an_object_with_the_methods_is_taken_as_it_is() -> None:
@@ -100,6 +99,27 @@ def test_weights_that_are_pickles_are_refused_with_the_remedy(tmp_path: Path) ->
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"")
     with pytest.raises(UsageError, match=r"unet holds weights as a pickle alone .* save_pretrained writes safetensors"):
         open_model(folder)
+
+
+class _Program:
+    """What a pickle may do when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._mark,)
+
+
+def test_a_pickle_runs_nothing_where_nobody_asked_for_it(tmp_path: Path) -> None:
+    folder = _index(tmp_path, "DDPMPipeline", unet=["diffusers", "UNet2DModel"])
+    mark = tmp_path / "ran"
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(_Program(mark)))
+    with pytest.raises(UsageError, match="or let it be read, with --trust-pickles or trust_pickles=True"):
+        open_model(folder)
+    assert not mark.exists()
+    pickle.loads((folder / "unet" / "diffusion_pytorch_model.bin").read_bytes())  # the trap was set
+    assert mark.exists()
 
 
 def test_code_of_a_models_folder_is_not_run(tmp_path: Path) -> None:

@@ -38,6 +38,18 @@ def write_mean_of_channels(
     return path
 
 
+def write_weights_elsewhere(path: Path, place: str) -> Path:
+    """A network whose two weights for each number of a picture of side 8 stand in another file."""
+    elsewhere = _field(1, b"location") + _field(2, place.encode())
+    weights = _number(1, 3 * 8 * 8) + _number(1, 2) + _number(2, FLOAT) + _field(8, b"weights")
+    weights += _field(13, elsewhere) + _number(14, 1)
+    nodes = [_node("Flatten", ["pictures"], "flat"), _node("MatMul", ["flat", "weights"], "rows")]
+    graph = b"".join(_field(1, node) for node in nodes) + _field(2, b"g") + _field(5, weights)
+    graph += _field(11, _value("pictures", ("n", 3, 8, 8), FLOAT)) + _field(12, _value("rows", ("n", 2), FLOAT))
+    path.write_bytes(_number(1, 8) + _field(7, graph) + _field(8, _number(2, 13)))
+    return path
+
+
 def _varint(value: int) -> bytes:
     out = b""
     while value > 127:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,8 +14,15 @@ import pytest
 
 from dedupkit.errors import UsageError
 from dedupkit.fingerprints.descriptors import open_describer
+from dedupkit.fingerprints.descriptors.opening import weights_of
 from dedupkit.fingerprints.descriptors.scaling import SCALINGS
-from tests.unit.fingerprints.descriptors.onnx_files import FLOAT, FLOAT16, UINT8, write_mean_of_channels
+from tests.unit.fingerprints.descriptors.onnx_files import (
+    FLOAT,
+    FLOAT16,
+    UINT8,
+    write_mean_of_channels,
+    write_weights_elsewhere,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,3 +188,43 @@ def test_describing_leaves_nothing_behind_and_sends_nothing(tmp_path: Path) -> N
     told = {name: value for name, value in told.items() if not name.startswith(("GITHUB", "GITLAB", "BUILD"))}
     subprocess.run([sys.executable, "-c", code], check=True, env=told)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_the_file_that_is_meant_can_be_named_by_its_digest(tmp_path: Path) -> None:
+    path = write_mean_of_channels(tmp_path / "m.onnx", ("n", 3, 8, 8))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert open_describer(f"{path}?sha256={digest.upper()}").sha256 == digest  # type: ignore[attr-defined]
+    write_mean_of_channels(path, ("n", 3, 16, 16))
+    with pytest.raises(UsageError, match=f"not {digest}; get the file that is meant"):
+        open_describer(f"{path}?sha256={digest}")
+
+
+@pytest.mark.parametrize("place", ["secret.bin", "../secret.bin", "/etc/hostname"])
+def test_weights_that_a_file_keeps_elsewhere_are_not_read(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path, tmp_path / "in"):
+        folder.mkdir(exist_ok=True)
+        (folder / "secret.bin").write_bytes(bytes(4 * 3 * 8 * 8 * 2))
+    monkeypatch.chdir(tmp_path / "in")
+    path = write_weights_elsewhere(tmp_path / "in" / "m.onnx", place)
+    with pytest.raises(UsageError, match="save it as one file"):
+        open_describer(str(path))
+
+
+def test_onnxruntime_reports_to_nobody(tmp_path: Path) -> None:
+    path = write_mean_of_channels(tmp_path / "m.onnx", ("n", 3, 8, 8))
+    code = "import os, sys; from dedupkit.fingerprints.descriptors import open_describer; open_describer(sys.argv[1]); "
+    code += "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    run = subprocess.run(
+        [sys.executable, "-c", code, path], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "1"
+
+
+def test_the_recipe_beside_an_output_holds_the_digest(tmp_path: Path) -> None:
+    path = write_mean_of_channels(tmp_path / "m.onnx", ("n", 3, 8, 8))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert weights_of(f"{path}?scaling=clip") == {"descriptor_sha256": digest}
+    assert weights_of("dedupkit") == {}
