@@ -1,1 +1,1 @@
-"""Hostile input made by the thousand, handed to the real command, and what must hold whatever it is: docs/fuzzing.md."""
+"""Hostile input made by the thousand and handed to the real command, and what must hold then: docs/fuzzing.md."""

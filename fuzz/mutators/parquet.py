@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from fuzz.mutators import raw
-from fuzz.mutators.thrift import Walk, varint
+from fuzz.mutators.thrift import Walk, padded_varint, varint
 
 if TYPE_CHECKING:
     from random import Random
@@ -76,12 +76,8 @@ def _changed(data: bytes, at: int, rng: Random, *, keep_size: bool = False) -> b
     span = rng.choice(spans)
     old = data[span.start : span.stop]
     if span.kind in ("number", "length", "count", "id"):
-        zigzag = rng.choice((raw.edge(8, rng), raw.edge(32, rng), raw.edge(64, rng)))
-        new = varint(zigzag)
-        if keep_size:
-            new = (
-                new[: len(old) - 1] + bytes([new[min(len(new), len(old)) - 1] & 0x7F]) if len(new) >= len(old) else old
-            )
+        number = rng.choice((raw.edge(8, rng), raw.edge(32, rng), raw.edge(64, rng)))
+        new = padded_varint(number, len(old)) if keep_size else varint(number)
     elif span.kind == "text":
         new = raw.flip_bits(old, rng) if rng.random() < 0.8 else rng.randbytes(len(old))
     else:

@@ -1,4 +1,4 @@
-"""PNG: chunks that lie, are missing or out of place, bombs in text and profiles, filters and interlacing of nonsense."""
+"""PNG: chunks that lie, are missing or out of place, bombs in text and profiles, filters of nonsense."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tar: headers that lie, are missing or stand twice; pax records, sparse files, links and names of nonsense; two ends."""
+"""tar: headers that lie, are missing or stand twice; pax records, links and names of nonsense; two ends."""
 
 from __future__ import annotations
 

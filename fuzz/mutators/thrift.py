@@ -26,6 +26,12 @@ def varint(number: int) -> bytes:
     return bytes([*out, rest])
 
 
+def padded_varint(number: int, size: int) -> bytes:
+    """The lower bits of a number as a varint of so many bytes."""
+    groups = [number >> 7 * place & 0x7F for place in range(size)]
+    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
+
+
 class Walk:
     """Goes through a structure and notes where things stand."""
 
