@@ -7,6 +7,7 @@ import tarfile
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from fuzz.running import FuzzError, Run, cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 _MOST_BYTES = 1 << 20
 SHAPES = ("folder", "tar", "parquet")
@@ -126,14 +126,7 @@ def alone(shape: str, preset: str) -> dict[str, str]:
 
 def _run(items: Sequence[Item], shape: str, preset: str) -> Run:
     with TemporaryDirectory(prefix="dedupkit-fuzz-") as scratch:
-        folder = _path(scratch)
-        return cleaned(write(items, folder / "source", shape), folder / "out", preset=preset)
-
-
-def _path(name: str) -> Path:
-    from pathlib import Path
-
-    return Path(name)
+        return cleaned(write(items, Path(scratch, "source"), shape), Path(scratch, "out"), preset=preset)
 
 
 def _stem(key: str) -> str:
