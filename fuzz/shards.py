@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import tarfile
@@ -100,7 +101,8 @@ def _tar(name: str, kind: str, rng: Random, *, broken: bool) -> Shard:
         return Shard(name, kind, {"tar": whole}, tuple(keys), frozenset(keys))
     inside = kind == "tar" or rng.random() < 0.5
     mutant = mutated("tar", whole, rng) if inside else mutated("bytes", _packed(whole, kind), rng)
-    safe = frozenset(key for key in keys if inside and ends[key] <= _agreeing(whole, mutant.data))
+    before = [key for key in keys if inside and ends[key] <= _agreeing(whole, mutant.data)]
+    safe = frozenset(before[:-1] if len(before) == 1 else before)  # whether the first is whole, the second tells
     data = _packed(mutant.data, kind) if inside else mutant.data
     return Shard(name, kind, {kind: data}, tuple(keys), safe, mutant.steps)
 
@@ -108,8 +110,10 @@ def _tar(name: str, kind: str, rng: Random, *, broken: bool) -> Shard:
 def _packed(data: bytes, kind: str) -> bytes:
     if kind == "tar.gz":
         return gzip.compress(data, 1, mtime=0)
-    if kind in ("tar.zst", "tar.bz2"):
-        packed: bytes = pa.compress(data, codec={"zst": "zstd", "bz2": "bz2"}[kind[4:]], asbytes=True)
+    if kind == "tar.bz2":
+        return bz2.compress(data, 1)
+    if kind == "tar.zst":
+        packed: bytes = pa.compress(data, codec="zstd", asbytes=True)
         return packed
     return data
 
@@ -218,8 +222,7 @@ def tried(shards: Sequence[Shard], family: str, *, beside: bool = True) -> Run:
     for shard in shards:
         if lost := [key for key in shard.safe if reasons.get(key, "lost") in ("lost", "damaged_shard")]:
             raise FuzzError(f"{shard.name} has lost what stands before its damage: {lost}")
-        if not any(row["shard"].startswith(shard.name) for row in run.rows) and not _is_empty(shard):
-            raise FuzzError(f"{shard.name} has vanished: no sample of it, and no fault")
+        _check_silence(shard, [row for row in run.rows if row["shard"].startswith(shard.name)])
     return run
 
 
@@ -230,17 +233,38 @@ def _check_refusal(run: Run, *, beside: bool) -> None:
         raise FuzzError(f"ended with code {run.code}: {run.stderr[-2000:]}")
 
 
-def _is_empty(shard: Shard) -> bool:
-    """Whether a reader that is not ours finds nothing in it either, and no damage."""
+def _check_silence(shard: Shard, rows: Sequence[dict[str, Any]]) -> None:
+    """What a reader that is not ours still finds in a shard stands in the decisions, or it is said to be damaged."""
+    if any(row["reason"] == "damaged_shard" for row in rows):
+        return
     data = next(iter(shard.files.values()))
     if shard.kind == "tar":
-        return not any(data) and len(data) >= tarfile.BLOCKSIZE
-    if "parquet" in shard.files:
-        try:
-            return int(pq.read_metadata(io.BytesIO(data)).num_rows) == 0
-        except (pa.ArrowException, OSError):
-            return False
-    return False
+        if lost := _listed(data) & set(shard.keys) - {row["key"] for row in rows}:
+            raise FuzzError(f"{shard.name} has lost samples without a word: {sorted(lost)}")
+    elif "parquet" in shard.files and (stated := _stated_rows(data)) != len(rows):
+        raise FuzzError(f"{shard.name} states {stated} rows, {len(rows)} were found, without a word")
+    if not rows and shard.kind not in ("tar", "parquet") and "parquet" not in shard.files:
+        raise FuzzError(f"{shard.name} has vanished: no sample of it, and no fault")
+
+
+def _listed(data: bytes) -> set[str]:
+    """Keys of the files that Python's own reader lists, zeros in between passed over."""
+    found = set()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), ignore_zeros=True) as tar:
+            for member in tar:
+                if member.isreg():
+                    found.add(member.name.partition(".")[0])
+    except (tarfile.TarError, OSError, ValueError, OverflowError):
+        pass
+    return found
+
+
+def _stated_rows(data: bytes) -> int:
+    try:
+        return int(pq.read_metadata(io.BytesIO(data)).num_rows)
+    except (pa.ArrowException, OSError):
+        return -1
 
 
 @lru_cache(maxsize=4)

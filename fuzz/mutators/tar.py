@@ -39,11 +39,18 @@ def parse(data: bytes) -> tuple[list[Member], bytes]:
     """The members of a tar that is whole enough, and its end."""
     members, at = [], 0
     while at + _BLOCK <= len(data) and any(data[at : at + _BLOCK]):
-        size = tarfile.TarInfo.frombuf(data[at : at + _BLOCK], "utf-8", "surrogateescape").size
+        size = _size(data[at : at + _BLOCK])
         stop = at + _BLOCK + size + -size % _BLOCK
         members.append(Member(data[at : at + _BLOCK], data[at + _BLOCK : stop]))
         at = stop
     return members, data[at:]
+
+
+def _size(header: bytes) -> int:
+    try:
+        return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size
+    except tarfile.TarError as error:
+        raise ValueError("no tar any more") from error
 
 
 def join(members: list[Member], end: bytes = bytes(2 * _BLOCK)) -> bytes:
