@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dedupkit.errors import RunError, error_text
 from dedupkit.parts import Part, make_part, write_table
 from dedupkit.sample import FINGERPRINTS
 from dedupkit.storage import digest
@@ -44,8 +45,16 @@ def read_list(out: Folder) -> pa.Table:
     """Fingerprints of all that was taken down from an output folder; empty where nothing was."""
     if not out.exists(TAKEN_DOWN):
         return FINGERPRINTS.empty_table()
-    with out.reading(TAKEN_DOWN) as handle:
-        return pq.read_table(handle)
+    try:
+        with out.reading(TAKEN_DOWN) as handle:
+            listed = pq.read_table(handle)
+        listed.validate(full=True)  # offsets that lie outside of a buffer would crash the process
+        return listed.select(FINGERPRINTS.names).cast(FINGERPRINTS)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise RunError(
+            f"{out.url}/{TAKEN_DOWN} is damaged: {error_text(error)}; put back a copy of it, for what was taken down "
+            "would come back without"
+        ) from error
 
 
 def block_taken_down(journey: Journey, listed: pa.Table, reports: Sequence[Mapping[str, Any]]) -> None:
