@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -58,6 +59,12 @@ class Tally:
         """How many mutants of a sort were tried."""
         return sum(sum(counted.values()) for counted in getattr(self, what).values())
 
+    @staticmethod
+    def kind_of_find(text: str) -> str:
+        """What makes two finds the same: the last place of a traceback, else the words without numbers."""
+        places = re.findall(r'File ".*", line \d+, in \w+', text)
+        return places[-1] if places else re.sub(r"[\d']+", "", text.partition("; kept as")[0])
+
     def to_json(self) -> dict[str, Any]:
         """For benchmarks/results."""
         sorts = {
@@ -68,8 +75,11 @@ class Tally:
 
 
 def _told(tally: Tally, text: str) -> None:
+    """Note what was found, and show it if nothing of the kind was shown before."""
+    first = tally.kind_of_find(text) not in {tally.kind_of_find(each) for each in tally.found}
     tally.found.append(text)
-    print(f"FOUND {text}", flush=True)
+    if first:
+        print(f"FOUND {text}", flush=True)
 
 
 def image_rounds(tally: Tally) -> Iterator[None]:

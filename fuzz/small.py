@@ -187,6 +187,46 @@ def _load_taken_down(path: Path) -> object:
 
 
 @lru_cache(maxsize=1)
+def _proof() -> bytes:
+    from dedupkit.canaries.commitment import prove
+    from dedupkit.canaries.manifest import Manifest
+
+    return json.dumps(prove(Manifest.model_validate_json(_manifest()), [1])).encode()
+
+
+def _load_proof(path: Path) -> object:
+    from dedupkit.canaries.commands import _json
+    from dedupkit.canaries.commitment import check_proof, commitment_of
+    from dedupkit.canaries.manifest import Manifest
+
+    return check_proof(_json(str(path)), commitment_of(Manifest.model_validate_json(_manifest())))
+
+
+def _labels() -> bytes:
+    data = {"key_a": "a", "key_b": "b", "thought": "same", "answer": "same"}
+    results = [{"from_name": "answer", "value": {"choices": ["different"]}}]
+    return json.dumps([data, {"data": data, "annotations": [{"was_cancelled": False, "result": results}]}]).encode()
+
+
+def _load_labels(path: Path) -> object:
+    from dedupkit.interop.label_studio import overrides_from_label_studio
+
+    return overrides_from_label_studio(path)
+
+
+def _calibration() -> bytes:
+    row = {"edit": "crop", "planted": 9, "found": 8, "recall": 0.9, "low": 0.5, "high": 0.99}
+    told = {"samples": 30, "recall": [row], "missed": {"share": 0.1}, "precision": {"share": None}}
+    return json.dumps(told).encode()
+
+
+def _load_calibration(path: Path) -> object:
+    from dedupkit.report.calibrated import read_calibration
+
+    return read_calibration(path)
+
+
+@lru_cache(maxsize=1)
 def _index() -> Path:
     """A small index, made once a process."""
     from dedupkit import Index
@@ -221,6 +261,9 @@ TARGETS: dict[str, Target] = {
     "metadata_csv": Target("text", "metadata.csv", _metadata_csv, _load_folder),
     "saved": Target("json", "state.json", _state, _load_saved),
     "takedown": Target("parquet", "takedown.parquet", _taken_down, _load_taken_down),
+    "proof": Target("json", "proof.json", _proof, _load_proof),
+    "labels": Target("json", "labels.json", _labels, _load_labels),
+    "calibration": Target("json", "calibration.json", _calibration, _load_calibration),
 }
 INDEX = "index"
 KINDS = (*TARGETS, INDEX)

@@ -26,7 +26,7 @@ def outcome(kind: str, files: dict[str, bytes]) -> str:
             small.load(kind, files, Path(scratch))
         except DedupkitError as error:
             text = str(error)
-            return "refused" if "\n" not in text and ";" in text else f"not one line with a remedy: {text}"
+            return "refused" if "\n" not in text and ";" in text else f"not one line with a remedy: {text!r}"
         except Exception:  # noqa: BLE001 - this is what is looked for
             return traceback.format_exc()
     return "loaded"
