@@ -131,8 +131,8 @@ def header(data: bytes, limits: Limits) -> Decoded | Fault:
 
     def facts() -> Decoded | Fault:
         with strict_pillow(), Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > limits.max_pixels:
-                return _too_many_pixels(image.width, image.height, limits)
+            if refusal := _refusal(image, limits):
+                return refusal
             sides, kind = (image.width, image.height), (image.format or "unknown").lower()
             width, height = sides[::-1] if _orientation(image) > 4 else sides
             nothing = np.empty((0, 0), np.uint8)
@@ -249,8 +249,8 @@ def _oriented(gray: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _decode_with_pillow(data: bytes, limits: Limits, min_side: int, *, draft: bool, colour: bool) -> Decoded | Fault:
     with strict_pillow(), Image.open(io.BytesIO(data)) as image:
-        if image.width * image.height > limits.max_pixels:
-            return _too_many_pixels(image.width, image.height, limits)
+        if refusal := _refusal(image, limits):
+            return refusal
         width, height, kind = image.width, image.height, (image.format or "unknown").lower()
         animated = kind in ("gif", "png", "webp", "tiff", "avif") and bool(getattr(image, "is_animated", False))
         if draft and kind in ("jpeg", "mpo"):
@@ -346,6 +346,20 @@ def _unidentified(data: bytes) -> Fault:
 def _missing_bytes(data: bytes) -> int:
     """How many bytes a RIFF file (WebP) lacks of the length that it states."""
     return int.from_bytes(data[4:8], "little") + 8 - len(data) if data.startswith(b"RIFF") else 0
+
+
+def is_program(image: Image.Image) -> bool:
+    """Whether an opened image is one that Pillow would have a program of this machine run: Ghostscript, for EPS."""
+    return image.format == "EPS"
+
+
+def _refusal(image: Image.Image, limits: Limits) -> Fault | None:
+    """Why an opened image must not be decoded."""
+    if is_program(image):
+        return Fault(Reason.NOT_AN_IMAGE, "EPS is a program, which is not run")
+    if image.width * image.height > limits.max_pixels:
+        return _too_many_pixels(image.width, image.height, limits)
+    return None
 
 
 def _too_many_pixels(width: int, height: int, limits: Limits) -> Fault:

@@ -184,10 +184,12 @@ def thumbnail(image: bytes, side: int = SIDE, quality: int = _QUALITY) -> bytes 
     """
     from PIL import Image
 
-    from dedupkit.fingerprints.decode import upright
+    from dedupkit.fingerprints.decode import is_program, upright
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
+            if is_program(opened):
+                return None
             scale = side / max(side, *opened.size)
             width, height = (max(1, round(scale * length)) for length in opened.size)
             opened.draft("RGB", (width, height))  # a JPEG is decoded at the smallest scale that is no smaller
