@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fuzz_tables import fuzz_images_table, fuzz_shards_table, fuzz_small_table
 from markdown_tables import footing, table
 from scale_tables import scale_model_table, stages_table
 
@@ -270,6 +271,9 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "stages": ("stages.json", stages_table),
     "scale_model": ("scale_model.json", scale_model_table),
     "ray_overhead": ("ray_overhead.json", ray_table),
+    "fuzz_images": ("fuzz.json", fuzz_images_table),
+    "fuzz_shards": ("fuzz.json", fuzz_shards_table),
+    "fuzz_small": ("fuzz.json", fuzz_small_table),
 }
 
 
