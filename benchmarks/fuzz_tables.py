@@ -28,7 +28,7 @@ def fuzz_images_table(result: Mapping[str, Any]) -> str:
     rows += [("all", *(f"{sum(counted[name].values()):,}" for name in names), f"{tried:,}")]
     left_out = len(result["guarded"])
     about = (
-        f"{tried:,} mutated images, in runs of some hundred among untouched ones, a quarter of the runs with the preset "
+        f"{tried:,} mutated images, in runs of some hundred among untouched ones, a quarter of the runs with preset "
         f"`thorough`; seed {result['seed']}. {_shown(result, 'image')} {left_out} of them took a process down, were "
         f"found out and quarantined. {_OTHERS.capitalize()}: {', '.join(sorted(set(result['images']) - set(_NAMED)))}. "
         f"{footing(result)}."
@@ -51,7 +51,8 @@ def fuzz_shards_table(result: Mapping[str, Any]) -> str:
         *(outcome.replace("damaged_shard", "`damaged_shard` alone") for outcome, _ in outcomes.most_common()),
         "all",
     )
-    about = f"{sum(outcomes.values()):,} mutated shards; seed {result['seed']}. {_shown(result, 'shard')} {footing(result)}."
+    tried = f"{sum(outcomes.values()):,} mutated shards; seed {result['seed']}."
+    about = f"{tried} {_shown(result, 'shard')} {footing(result)}."
     return f"{table(head, rows)}\n\n{about}"
 
 
