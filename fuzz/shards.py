@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import tarfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -135,12 +136,23 @@ def _table(name: str, kind: str, rng: Random, *, broken: bool) -> Shard:
         "size": [1.5] * len(keys),
     }
     table = pa.table(columns)
+    if broken and rng.random() < 0.3:
+        table = table.replace_schema_metadata({b"huggingface": _features(rng)})
     if not broken:
         return Shard(name, kind, {kind: _encoded(table, "parquet", rng)}, tuple(keys), frozenset(keys))
     whole = _encoded(table, kind, rng)
     mutant = mutated("parquet" if kind == "parquet" else "bytes", whole, rng)
     safe = _before_damage(whole, mutant.data, keys) if kind == "parquet" else frozenset()
     return Shard(name, kind, {kind: mutant.data}, tuple(keys), safe, mutant.steps)
+
+
+def _features(rng: Random) -> bytes:
+    """What `datasets` notes about columns, right or not."""
+    features = {"image": {"_type": "Image"}, "size": {"dtype": "float64", "_type": "Value"}}
+    noted = json.dumps(
+        {"info": {"features": features | {"key": {"names": ["a", "b"], "_type": "ClassLabel"}}}}
+    ).encode()
+    return mutated("json", noted, rng).data if rng.random() < 0.8 else noted
 
 
 def _encoded(table: pa.Table, kind: str, rng: Random) -> bytes:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
+    from typing_extensions import Buffer
 
     from dedupkit.recipe import SourceOptions
 
@@ -26,6 +27,7 @@ _COMPRESSIONS = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _CAPTION_MEMBERS = ("txt", "caption")
 _MEMBER_OVERHEAD = 512  # counted for each member, so that a million empty ones of one name do not fill the memory
 _BUFFER_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,4 +211,17 @@ def _opened(file: File) -> Iterator[IO[bytes]]:
         import pyarrow as pa
 
         with pa.CompressedInputStream(pa.PythonFile(handle, "r"), compression) as plain:
-            yield io.BufferedReader(plain, _BUFFER_BYTES)
+            yield io.BufferedReader(_InPieces(plain), _BUFFER_BYTES)
+
+
+class _InPieces(io.RawIOBase):
+    """Reads a little at a time: where the data is damaged, all that was asked for at once is lost."""
+
+    def __init__(self, plain: Any) -> None:
+        self._plain = plain
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        return int(self._plain.readinto(memoryview(buffer).cast("B")[:_PIECE_BYTES]))

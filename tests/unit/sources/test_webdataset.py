@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -250,6 +251,17 @@ def test_every_cut_of_a_tar_ends_in_a_sample_never_in_an_error(tmp_path: Path) -
         (tmp_path / "a.tar").write_bytes(whole[:cut])
         last = read(tmp_path / "a.tar")[-1]
         assert last.fault is not None or cut >= len(whole.rstrip(b"\0"))
+
+
+def test_most_of_what_stands_before_the_damage_of_a_compressed_tar_is_given(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    packed = bytearray(gzip.compress(tar_bytes([(f"{n:02d}.jpg", rng.randbytes(9000)) for n in range(50)]), mtime=0))
+    packed[len(packed) * 4 // 5 :] = bytes(len(packed) // 5)
+    (tmp_path / "a.tar.gz").write_bytes(packed)
+    *before, rest = read(tmp_path / "a.tar.gz")
+    assert 35 <= len(before) <= 40
+    assert [sample.key for sample in before] == [f"{n:02d}" for n in range(len(before))]
+    assert rest.fault is not None
 
 
 def test_compressed_tars_are_read_and_damage_in_them_is_named(tmp_path: Path) -> None:
