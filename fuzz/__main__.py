@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fuzz import corpus
 from fuzz.campaign import SORTS, Tally, campaign
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def main() -> None:
     for sort in SORTS:
         parser.add_argument(f"--{sort}", type=int, help=f"how many mutated {sort}")
     parser.add_argument("--json", type=Path, help="where the counts are written")
+    parser.add_argument("--examples", action="store_true", help="keep the smallest of each kind and outcome as corpus")
     asked = parser.parse_args()
     numbers = {sort: getattr(asked, sort) for sort in SORTS if getattr(asked, sort) is not None}
     seed = asked.seed if asked.seed is not None else time.time_ns() % 1_000_000_000
@@ -43,6 +45,8 @@ def main() -> None:
     began = time.monotonic()
     tally = campaign(seed, seconds, wanted)
     print(text(tally, time.monotonic() - began))
+    if asked.examples:
+        corpus.keep_examples(tally.examples)
     if asked.json:
         _write(asked.json, tally, time.monotonic() - began)
     sys.exit(bool(tally.found))

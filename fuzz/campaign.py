@@ -46,6 +46,8 @@ class Tally:
         What must not be, a line each.
     guarded : list of str
         Images that took a process down, which was noticed and went on.
+    examples : dict
+        Of each kind and outcome the smallest mutant.
     """
 
     seed: int
@@ -54,6 +56,13 @@ class Tally:
     small: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     found: list[str] = field(default_factory=list)
     guarded: list[str] = field(default_factory=list)
+    examples: dict[tuple[str, str], Item | Shard] = field(default_factory=dict)
+    _sizes: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def keep_smallest(self, what: tuple[str, str], mutant: Item | Shard, byte_size: int) -> None:
+        """Keep a mutant as an example of its kind and outcome, where there is no smaller one."""
+        if byte_size < self._sizes.get(what, 1 << 62):
+            self.examples[what], self._sizes[what] = mutant, byte_size
 
     def count(self, what: str) -> int:
         """How many mutants of a sort were tried."""
@@ -104,6 +113,7 @@ def _images_tried(tally: Tally, items: Sequence[Item], shape: str, preset: str) 
     reasons = {row["key"].rpartition("/")[2].partition(".")[0]: row["reason"] for row in run.rows}
     for item in items:
         tally.images[item.kind][reasons[item.key]] += 1
+        tally.keep_smallest((item.kind, reasons[item.key]), item, len(item.data))
     tally.guarded += [f"image {row['key']}: {row['reason']} ({row['detail']})" for row in run.guarded]
 
 
@@ -143,7 +153,9 @@ def _shards_tried(tally: Tally, chosen: Sequence[Shard], family: str, *, beside:
             _told(tally, f"{what}: {error}; kept as {place.relative_to(ROOT)}")
         return
     for shard in chosen:
-        tally.shards[shard.kind][_outcome(shard, run)] += 1
+        outcome = _outcome(shard, run)
+        tally.shards[shard.kind][outcome] += 1
+        tally.keep_smallest((shard.kind, outcome), shard, sum(map(len, shard.files.values())))
 
 
 def _outcome(shard: Shard, run: Run) -> str:

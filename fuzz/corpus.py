@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from fuzz.images import Item
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CORPUS = ROOT / "tests" / "corpus"
+_MOST_BYTES = 6000
 
 
 def keep_image(item: Item, why: str) -> Path:
@@ -38,6 +40,17 @@ def keep_small(kind: str, files: Mapping[str, bytes], why: str) -> Path:
     for name, data in files.items():
         _written(folder / name, data)
     return folder
+
+
+def keep_examples(examples: Mapping[tuple[str, str], Item | Shard]) -> None:
+    """Write the small ones of some mutants into the corpus, each called after what became of it."""
+    for (_, outcome), mutant in sorted(examples.items(), key=lambda each: each[0]):
+        why = "-".join(re.findall("[a-z_]+", outcome))
+        if isinstance(mutant, Item):
+            if len(mutant.data) <= _MOST_BYTES:
+                keep_image(mutant, why)
+        elif sum(map(len, mutant.files.values())) <= _MOST_BYTES:
+            keep_shard(mutant, f"{mutant.kind.replace('.', '_')}-{why}")
 
 
 def images() -> list[Item]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,14 +85,11 @@ def ended(command: Sequence[str], max_seconds: float) -> tuple[int, str]:
         It takes too long.
     """
     environment = {**os.environ, "PYTHONPATH": _path(), "DEDUPKIT_DEBUG": "1"}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         stderr = process.communicate(timeout=max_seconds)[1]
     except subprocess.TimeoutExpired:
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()  # what it has begun dies with it
         process.communicate()
         raise FuzzError(f"hangs: took more than {max_seconds:g} s") from None
     return process.returncode, stderr.decode("utf-8", "replace")
