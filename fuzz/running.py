@@ -24,7 +24,7 @@ max_memory_bytes = 1_610_612_736
 [hygiene]
 max_blur = 1.0
 [output]
-formats = ["parquet"]
+formats = ["{form}"]
 """
 _GUARDED = ("decoder_crashed", "timed_out", "too_much_memory")
 
@@ -57,8 +57,10 @@ class Run:
         return [row for row in self.rows if row["reason"] in _GUARDED]
 
 
-def cleaned(source: Path, out: Path, *, preset: str = "fast", max_seconds: float = _MAX_SECONDS) -> Run:
-    """Clean a source with the command line.
+def cleaned(
+    source: Path, out: Path, *, preset: str = "fast", form: str = "parquet", max_seconds: float = _MAX_SECONDS
+) -> Run:
+    """Clean a source with the command line, and write it in a form.
 
     Raises
     ------
@@ -66,14 +68,14 @@ def cleaned(source: Path, out: Path, *, preset: str = "fast", max_seconds: float
         The run hangs, ends by a signal, shows a traceback, or its counts do not add up.
     """
     recipe = out.with_name(f"{out.name}.toml")
-    recipe.write_text(_RECIPE.format(preset=preset), encoding="utf-8")
+    recipe.write_text(_RECIPE.format(preset=preset, form=form), encoding="utf-8")
     command = [sys.executable, "-m", "dedupkit", "clean", str(source), str(out), "--recipe", str(recipe)]
     code, stderr = ended(command, max_seconds)
     if "Traceback" in stderr:
         raise FuzzError(f"traceback: {stderr[-4000:]}")
     if code not in (0, 1, 2):
         raise FuzzError(f"ended with code {code}: {stderr[-2000:]}")
-    return Run(code, stderr, _decided(out) if code == 0 else [])
+    return Run(code, stderr, _decided(out, form) if code == 0 else [])
 
 
 def ended(command: Sequence[str], max_seconds: float) -> tuple[int, str]:
@@ -99,13 +101,13 @@ def _path() -> str:
     return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
-def _decided(out: Path) -> list[dict[str, Any]]:
+def _decided(out: Path, form: str) -> list[dict[str, Any]]:
     """The decisions, after the counts were found to add up."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(out / "decisions.parquet", columns=["key", "shard", "action", "reason", "detail"])
     counts = json.loads((out / "report.json").read_text(encoding="utf-8"))["samples"]
-    emitted = sum(pq.read_metadata(path).num_rows for path in (out / "parquet").rglob("*.parquet"))
+    emitted = sum(pq.read_metadata(path).num_rows for path in (out / form).rglob("*.parquet"))
     if counts["in"] != table.num_rows or counts["in"] != counts["kept"] + counts["dropped"] + counts["quarantined"]:
         raise FuzzError(f"counts do not add up: {counts}, {table.num_rows} decisions")
     if emitted != counts["kept"]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 FAMILIES = {
     "tars": ("tar", "tar", "tar", "tar.gz", "tar.zst", "tar.bz2"),
     "tables": ("parquet", "parquet", "parquet", "arrow", "feather"),
-    "lists": ("list.parquet", "matrix.npy"),
+    "lists": ("list.parquet",),
+    "matrices": ("matrix.npy",),
 }
 """Kinds of shards that stand in one source."""
 _DIMENSIONS = 32
@@ -199,19 +200,19 @@ def _list(name: str, kind: str, rng: Random, *, broken: bool) -> Shard:
         np.save(matrix, vectors)
     else:
         rows["embedding"] = pa.array(list(vectors), pa.list_(pa.float32()))
-    table = _encoded(pa.table(rows), "parquet", rng)
+    table, beside = _encoded(pa.table(rows), "parquet", rng), {"npy": matrix.getvalue()} if matrix.getvalue() else {}
     if not broken:
-        return Shard(name, kind, {"parquet": table}, tuple(keys), frozenset(keys))
+        return Shard(name, kind, {"parquet": table} | beside, tuple(keys), frozenset(keys))
     if kind == "matrix.npy" and rng.random() < 0.7:
         mutant = mutated("bytes", matrix.getvalue(), rng)
         return Shard(name, kind, {"parquet": table, "npy": mutant.data}, tuple(keys), frozenset(), mutant.steps)
     mutant = mutated("parquet", table, rng)
-    files = {"parquet": mutant.data} | ({"npy": matrix.getvalue()} if kind == "matrix.npy" else {})
+    files = {"parquet": mutant.data} | beside
     safe = frozenset() if kind == "matrix.npy" else _before_damage(table, mutant.data, keys)
     return Shard(name, kind, files, tuple(keys), safe, mutant.steps)
 
 
-_MAKERS = {"tars": _tar, "tables": _table, "lists": _list}
+_MAKERS = {"tars": _tar, "tables": _table, "lists": _list, "matrices": _list}
 
 
 def tried(shards: Sequence[Shard], family: str, *, beside: bool = True) -> Run:
@@ -223,7 +224,7 @@ def tried(shards: Sequence[Shard], family: str, *, beside: bool = True) -> Run:
         The run fails, a sample before the damage is lost, a shard vanishes, or the untouched one is decided otherwise.
     """
     whole = [untouched(family)] if beside else []
-    run = _run([*whole, *shards])
+    run = _run([*whole, *shards], family)
     if run.code != 0:
         _check_refusal(run, beside=beside)
         return run
@@ -282,10 +283,10 @@ def _stated_rows(data: bytes) -> int:
 @lru_cache(maxsize=4)
 def alone(family: str) -> dict[str, str]:
     """What is decided about the untouched shard when nothing stands beside it."""
-    return {row["key"]: row["reason"] for row in _run([untouched(family)]).rows}
+    return {row["key"]: row["reason"] for row in _run([untouched(family)], family).rows}
 
 
-def _run(shards: Sequence[Shard]) -> Run:
+def _run(shards: Sequence[Shard], family: str) -> Run:
     with TemporaryDirectory(prefix="dedupkit-fuzz-") as scratch:
         source = Path(scratch, "source")
         source.mkdir()
@@ -293,4 +294,5 @@ def _run(shards: Sequence[Shard]) -> Run:
             for ending, data in shard.files.items():
                 (source / f"{shard.name}.{ending}").write_bytes(data)
         only = source / f"{shards[0].name}.{next(iter(shards[0].files))}"
-        return cleaned(only if len(shards) == 1 else source, Path(scratch, "out"))
+        form = "list" if family in ("lists", "matrices") else "parquet"
+        return cleaned(only if len(shards) == 1 else source, Path(scratch, "out"), form=form)
