@@ -252,7 +252,7 @@ def _check_silence(shard: Shard, rows: Sequence[dict[str, Any]]) -> None:
         return
     data = next(iter(shard.files.values()))
     if shard.kind == "tar":
-        if lost := _listed(data) & set(shard.keys) - {row["key"] for row in rows}:
+        if lost := listed(data) & set(shard.keys) - {row["key"].rpartition("/")[2] for row in rows}:
             raise FuzzError(f"{shard.name} has lost samples without a word: {sorted(lost)}")
     elif "parquet" in shard.files and (stated := _stated_rows(data)) != len(rows):
         raise FuzzError(f"{shard.name} states {stated} rows, {len(rows)} were found, without a word")
@@ -260,7 +260,7 @@ def _check_silence(shard: Shard, rows: Sequence[dict[str, Any]]) -> None:
         raise FuzzError(f"{shard.name} has vanished: no sample of it, and no fault")
 
 
-def _listed(data: bytes) -> set[str]:
+def listed(data: bytes) -> set[str]:
     """Keys of the files that Python's own reader lists, zeros in between passed over."""
     found = set()
     try:
