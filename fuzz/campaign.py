@@ -202,7 +202,8 @@ def _small_tried(seed: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
         except Empty:
             said = f"hangs: took more than {_SMALL_SECONDS:g} s"
         process.kill()
-        code = process.wait()
+        process.communicate()
+        code = process.returncode
         if first < stop:
             yield {"at": at, "kind": small.KINDS[at % len(small.KINDS)], "said": f"{said}, code {code}"}
             first = at + 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fuzz.images import Item
 from fuzz.pictures import ROOT
-from fuzz.shards import FAMILIES, Shard
+from fuzz.shards import FAMILIES, Shard, listed
 from fuzz.small import TARGETS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def keep_examples(examples: Mapping[tuple[str, str], Item | Shard]) -> None:
 
 def images() -> list[Item]:
     """All images of the corpus."""
-    paths = sorted((CORPUS / "images").iterdir())
+    paths = _below("images")
     return [
         Item(f"m{number:06d}", path.name.partition("-")[0], path.suffix[1:], path.read_bytes(), (path.name,))
         for number, path in enumerate(paths)
@@ -63,12 +63,26 @@ def images() -> list[Item]:
 
 
 def shards(family: str) -> list[Shard]:
-    """All shards of a family in the corpus; nothing is known of what stands in them."""
+    """All shards of a family in the corpus; what stands in a tar is what another reader lists."""
     found: dict[str, dict[str, bytes]] = {}
-    for path in sorted((CORPUS / "shards" / family).iterdir()):
+    for path in _below("shards", family):
         name, _, ending = path.name.partition(".")
         found.setdefault(name, {})[ending] = path.read_bytes()
-    return [Shard(f"s-{name}", _kind(files, family), files, (), frozenset(), (name,)) for name, files in found.items()]
+    return [
+        Shard(f"s-{name}", _kind(files, family), files, _keys(files), frozenset(), (name,))
+        for name, files in found.items()
+    ]
+
+
+def _keys(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Those that mutators have left as they were made."""
+    found = listed(files["tar"]) if "tar" in files else set()
+    return tuple(sorted(key for key in found if re.fullmatch(r"s\d{6}-\d+", key)))
+
+
+def _below(*names: str) -> list[Path]:
+    folder = CORPUS.joinpath(*names)
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _kind(files: Mapping[str, bytes], family: str) -> str:
@@ -77,7 +91,7 @@ def _kind(files: Mapping[str, bytes], family: str) -> str:
 
 def small_files() -> list[tuple[str, dict[str, bytes]]]:
     """Kind and files of all small ones in the corpus."""
-    folders = sorted((CORPUS / "small").iterdir())
+    folders = _below("small")
     return [
         (_small_kind(folder.name), {path.name: path.read_bytes() for path in sorted(folder.iterdir())})
         for folder in folders
