@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, Queue
 from threading import Thread
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from fuzz import corpus, images, shards, small
 from fuzz.narrowing import culprits, fails, shrunk
@@ -191,7 +191,7 @@ def _small_tried(seed: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
     while first < stop:
         command = [sys.executable, "-m", "fuzz.trying", str(seed), str(first), str(stop - first)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        at, lines, said = first, _lines(process.stdout), "ended early"
+        at, lines, said = first, _lines(process), "ended early"
         try:
             while (line := lines.get(timeout=_SMALL_SECONDS)) is not None:
                 told = json.loads(line)
@@ -202,19 +202,23 @@ def _small_tried(seed: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
         except Empty:
             said = f"hangs: took more than {_SMALL_SECONDS:g} s"
         process.kill()
-        process.communicate()
-        code = process.returncode
+        code = process.wait()
         if first < stop:
             yield {"at": at, "kind": small.KINDS[at % len(small.KINDS)], "said": f"{said}, code {code}"}
             first = at + 1
 
 
-def _lines(stream: IO[str] | None) -> Queue[str | None]:
+def _lines(process: subprocess.Popen[str]) -> Queue[str | None]:
+    """What a process says, line by line; None at its end."""
     found: Queue[str | None] = Queue()
+    stream = process.stdout
+    if stream is None:
+        raise TypeError("the process has no pipe")
 
     def listen() -> None:
-        for line in stream or ():
-            found.put(line)
+        with stream:
+            for line in stream:
+                found.put(line)
         found.put(None)
 
     Thread(target=listen, daemon=True).start()
