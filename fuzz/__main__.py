@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,8 @@ def _listed(counted: Mapping[str, int]) -> str:
 
 def _write(place: Path, tally: Tally, seconds: float) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-    from measure import environment
-
-    about = {"environment": environment(["pillow", "pyarrow", "simplejpeg"]), "seconds": round(seconds)}
+    environment = import_module("measure").environment(["pillow", "pyarrow", "simplejpeg"])
+    about = {"environment": environment, "seconds": round(seconds)}
     place.write_text(json.dumps(about | tally.to_json(), indent=1) + "\n", encoding="utf-8")
 
 

@@ -88,7 +88,8 @@ def _image(key: str, rng: Random, *, broken: bool) -> tuple[str, bytes]:
 
 
 def _tar(name: str, kind: str, rng: Random, *, broken: bool) -> Shard:
-    keys, ends, buffer = _keys(name, rng), {}, io.BytesIO()
+    keys, buffer = _keys(name, rng), io.BytesIO()
+    ends: dict[str, int] = {}
     style = rng.choice((tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))
     with tarfile.open(fileobj=buffer, mode="w", format=style) as tar:
         for key in keys:
@@ -149,7 +150,7 @@ def _table(name: str, kind: str, rng: Random, *, broken: bool) -> Shard:
 
 def _features(rng: Random) -> bytes:
     """What `datasets` notes about columns, right or not."""
-    features = {"image": {"_type": "Image"}, "size": {"dtype": "float64", "_type": "Value"}}
+    features: dict[str, Any] = {"image": {"_type": "Image"}, "size": {"dtype": "float64", "_type": "Value"}}
     noted = json.dumps(
         {"info": {"features": features | {"key": {"names": ["a", "b"], "_type": "ClassLabel"}}}}
     ).encode()
@@ -200,7 +201,8 @@ def _list(name: str, kind: str, rng: Random, *, broken: bool) -> Shard:
         np.save(matrix, vectors)
     else:
         rows["embedding"] = pa.array(list(vectors), pa.list_(pa.float32()))
-    table, beside = _encoded(pa.table(rows), "parquet", rng), {"npy": matrix.getvalue()} if matrix.getvalue() else {}
+    table = _encoded(pa.table(rows), "parquet", rng)
+    beside = {"npy": matrix.getvalue()} if kind == "matrix.npy" else {}
     if not broken:
         return Shard(name, kind, {"parquet": table} | beside, tuple(keys), frozenset(keys))
     if kind == "matrix.npy" and rng.random() < 0.7:
@@ -208,7 +210,7 @@ def _list(name: str, kind: str, rng: Random, *, broken: bool) -> Shard:
         return Shard(name, kind, {"parquet": table, "npy": mutant.data}, tuple(keys), frozenset(), mutant.steps)
     mutant = mutated("parquet", table, rng)
     files = {"parquet": mutant.data} | beside
-    safe = frozenset() if kind == "matrix.npy" else _before_damage(table, mutant.data, keys)
+    safe = _before_damage(table, mutant.data, keys if kind != "matrix.npy" else ())
     return Shard(name, kind, files, tuple(keys), safe, mutant.steps)
 
 

@@ -20,10 +20,10 @@ from fuzz.pictures import any_picture, forms
 from fuzz.running import FuzzError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 FORMS = [form for form in forms() if form.kind != "bytes"]
-PARSERS = {
+PARSERS: dict[str, Callable[[bytes], bytes]] = {
     "jpeg": lambda data: jpeg.join(jpeg.parse(data)),
     "png": lambda data: png.join(png.parse(data)),
     "webp": lambda data: webp.join(webp.parse(data)),
