@@ -2,11 +2,13 @@
 # make test   all tests that need no extras
 # make test-pythons   unit tests, and a wheel in an empty environment, on every Python of PYTHONS that is found
 # make test-browser   the report's page in Chromium, which is installed if there is none
+# make fuzz   broken files by the hundred for SECONDS; SEED=N makes the same ones again
 # make docs   the documentation as a site, in site/
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
 VENV ?= .venv
 DEMO ?= demo
+SECONDS ?= 120
 # Test files that run at once; each may use two cores for a while.
 JOBS ?= 2
 # Its pins of numpy and transformers are below what the other extras want, though it runs with theirs.
@@ -18,7 +20,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-extras test-browser test-pythons check wheel docs bench clean
+.PHONY: demo test test-extras test-browser test-pythons fuzz check wheel docs bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
@@ -34,6 +36,9 @@ test-pythons: wheel
 
 test-browser: $(VENV)/.browser
 	$(BIN)/python -m pytest -m browser tests/browser
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(FUZZ)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

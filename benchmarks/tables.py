@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fuzz_tables import fuzz_images_table, fuzz_shards_table, fuzz_small_table
 from load_tables import ray_kills_table, readers_table, soak_table
 from markdown_tables import footing, table
 from scale_tables import scale_model_table, stages_table
@@ -275,6 +276,9 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "soak": ("soak.json", soak_table),
     "readers": ("readers.json", readers_table),
     "ray_kills": ("ray_kills.json", ray_kills_table),
+    "fuzz_images": ("fuzz.json", fuzz_images_table),
+    "fuzz_shards": ("fuzz.json", fuzz_shards_table),
+    "fuzz_small": ("fuzz.json", fuzz_small_table),
 }
 
 

@@ -47,8 +47,12 @@ def read_list(out: Folder) -> pa.Table:
         return FINGERPRINTS.empty_table()
     try:
         with out.reading(TAKEN_DOWN) as handle:
-            return pq.read_table(handle).select(FINGERPRINTS.names)
-    except (pa.ArrowException, KeyError, ValueError) as error:
+            listed = pq.read_table(handle)
+        listed.validate(full=True)  # offsets that lie outside of a buffer would crash the process
+        return listed.select(FINGERPRINTS.names).cast(FINGERPRINTS)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk, not of the file
         remedy = "put back a copy of it, or remove it to let in again what was taken down"
         raise RunError(f"{TAKEN_DOWN} in the output folder is damaged: {error_text(error)}; {remedy}") from error
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dedupkit.errors import UsageError
+from dedupkit.errors import UsageError, error_text
 
 if TYPE_CHECKING:
     import os
@@ -90,8 +90,9 @@ class HalfSplits:
 
         try:
             table = pq.read_table(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UsageError(f"half-splits must be a Parquet file, {path} is not ({error}); draw them again") from error
+        except (OSError, ValueError, pa.ArrowException) as error:
+            why = error_text(error)
+            raise UsageError(f"half-splits must be a Parquet file, {path} is not ({why}); draw them again") from error
         if (table.schema.metadata or {}).get(b"format", b"").decode() != _FORMAT:
             raise UsageError(f"half-splits must be a file that HalfSplits.save wrote, {path} is not; draw them again")
         inside = [table.column(f"model_{number}").to_numpy() for number in range(table.num_columns - 1)]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FORMAT = "dedupkit canaries proof 1"
 
 
+_MOST_LEAVES = 1 << 32
+
+
 def commitment_of(manifest: Manifest) -> str:
     """What may be published before training: 64 hexadecimal digits that fix every canary and tell nothing of them.
 
@@ -90,9 +93,11 @@ def check_proof(proof: Mapping[str, Any], published: str) -> tuple[Canary, ...]:
             (Canary.model_validate(each["canary"]), int(each["place"]), list(map(bytes.fromhex, each["path"])))
             for each in proof["canaries"]
         ]
+        if not 0 < leaves <= _MOST_LEAVES:
+            raise ValueError
         if proof["format"] != FORMAT or any(len(base64.b64decode(canary.image)) == 0 for canary, _, _ in shown):
             raise ValueError
-    except (KeyError, TypeError, ValueError, ValidationError):
+    except (KeyError, TypeError, ValueError, OverflowError, ValidationError):
         raise UsageError("this is no proof of canaries; give the file that `canaries prove` wrote") from None
     if _committed(leaves, root) != published.strip().lower():
         raise UsageError("the proof belongs to another commitment; compare it with the one that was published")

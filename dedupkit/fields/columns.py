@@ -156,7 +156,7 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     """What the schema says about `datasets` features, for columns whose type is kept as declared."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return {}
     kept = {field.name for field in schema if holdable(field, empty_structs=True).type.equals(field.type)}
     return {name: feature for name, feature in features.items() if name in kept} if isinstance(features, dict) else {}

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
     from dedupkit.storage import Folder
 
 _LAYOUT = b"dedupkit.layout"
+_UNFIT = (OSError, ValueError, KeyError, TypeError, OverflowError, IndexError, RecursionError, pa.ArrowException)
+
+
+class Form(NamedTuple):
+    """What an array of a file has to be like: kinds of numbers as NumPy writes them, and columns; none for a vector."""
+
+    kinds: tuple[str, ...]
+    columns: int | None = None
+
+    def check(self, name: str, values: NDArray[Any]) -> None:
+        """Raise ValueError where an array is otherwise; -1 columns are any number."""
+        sides = 1 if self.columns is None else 2
+        fits = values.ndim == sides and (sides == 1 or self.columns in (-1, values.shape[1]))
+        if values.dtype.str[1:] not in self.kinds or not fits:
+            raise ValueError(f"{name} is {values.dtype} of shape {values.shape}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +80,40 @@ def _one_value(values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(values.reshape(-1).view(np.uint8))])
 
 
-def read_arrays(folder: Folder, file: File) -> dict[str, NDArray[Any]]:
-    """Map the arrays of a file."""
+def read_arrays(folder: Folder, file: File, forms: Mapping[str, Form]) -> dict[str, NDArray[Any]]:
+    """Map the arrays of a file.
+
+    Parameters
+    ----------
+    folder : Folder
+        Of the index.
+    file : File
+        Which.
+    forms : mapping of str to Form
+        The arrays that there have to be, and what each has to be like.
+
+    Raises
+    ------
+    RunError
+        The file is missing, cut short, no Arrow file, or holds other arrays.
+    """
     table = read_table(folder, file)
-    layout = json.loads(table.schema.metadata[_LAYOUT])
-    return {key: _mapped_value(table[key].chunk(0), np.dtype(kind), shape) for key, (kind, shape) in layout.items()}
+    try:
+        layout = json.loads(table.schema.metadata[_LAYOUT])
+        arrays = {key: _mapped_value(table[key].chunk(0), *layout[key]) for key in forms}
+        for key, form in forms.items():
+            form.check(key, arrays[key])
+    except _UNFIT as error:
+        raise damaged(Path(folder.path(file.name)), f"{type(error).__name__}: {error}") from error
+    return arrays
 
 
-def _mapped_value(column: pa.Array, kind: np.dtype[Any], shape: list[int]) -> NDArray[Any]:
+def _mapped_value(column: pa.Array, kind: str, shape: list[int]) -> NDArray[Any]:
     """The array that is the one value of a column; a scalar of it would be a copy."""
-    count = math.prod(shape)
-    if not count:
-        return np.empty(shape, kind)
-    return np.frombuffer(column.buffers()[2], kind, count).reshape(shape)
+    if pa.types.is_large_binary(column.type) and len(column) == 1 and min(shape, default=0) >= 0:
+        count = math.prod(shape)
+        return np.frombuffer(column.buffers()[2], kind, count).reshape(shape) if count else np.empty(shape, kind)
+    raise ValueError(f"{len(column)} values of {column.type}, shape {shape}")
 
 
 def write_table(folder: Folder, name: str, table: pa.Table, span: tuple[int, int]) -> File:
@@ -87,19 +123,23 @@ def write_table(folder: Folder, name: str, table: pa.Table, span: tuple[int, int
     return File(name, *span, folder.size(name))
 
 
-def read_table(folder: Folder, file: File) -> pa.Table:
-    """Map the table of a file.
+def read_table(folder: Folder, file: File, schema: pa.Schema | None = None) -> pa.Table:
+    """Map the table of a file, of a schema where one is given.
 
     Raises
     ------
     RunError
-        The file is missing, cut short or no Arrow file.
+        The file is missing, cut short, no Arrow file, or of another schema.
     """
     path = check_size(folder, file)
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (OSError, pa.ArrowInvalid, ValueError) as error:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)  # offsets that lie outside of a buffer would crash the process
+        if schema is not None and not table.schema.equals(schema):
+            raise ValueError(f"its columns are {', '.join(table.schema.names)}")
+    except _UNFIT as error:
         raise damaged(path, str(error)) from error
+    return table
 
 
 def check_size(folder: Folder, file: File) -> Path:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from dedupkit.index.files import File, check_size
+from dedupkit.index.files import File, check_size, damaged
 from dedupkit.matching.evidence import Verdict
 from dedupkit.matching.views import VIEWS, Views, compared, mapped
 
@@ -29,7 +29,8 @@ class KeptViews:
 
     def __init__(self, folder: Folder, files: tuple[File, ...]) -> None:
         self._stops = np.array([file.stop for file in files], np.int64)
-        self._maps: list[mmap.mmap] = [mapped(str(check_size(folder, file))) for file in files]
+        self._paths = [check_size(folder, file) for file in files]
+        self._maps: list[mmap.mmap] = [mapped(str(path)) for path in self._paths]
         self._opened: dict[int, Views] = {}
 
     def __getitem__(self, entry: int) -> View | None:
@@ -37,9 +38,12 @@ class KeptViews:
         place = int(np.searchsorted(self._stops, entry, side="right"))
         if place == len(self._stops):
             return None
-        if place not in self._opened:
-            self._opened[place] = Views([self._maps[place]])
-        return self._opened[place][entry]
+        try:
+            if place not in self._opened:
+                self._opened[place] = Views([self._maps[place]])
+            return self._opened[place][entry]
+        except (ValueError, KeyError, TypeError, IndexError, OSError, pa.ArrowException) as error:
+            raise damaged(self._paths[place], f"{type(error).__name__}: {error}") from error
 
     def release(self) -> None:
         """Take the pages that were looked at out of this process."""

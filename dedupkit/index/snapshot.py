@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dedupkit.grouping.groups import components
-from dedupkit.index.files import read_table
+from dedupkit.index.files import damaged, read_table
 from dedupkit.index.kept_views import KeptViews
-from dedupkit.index.state import read_state
+from dedupkit.index.state import STATE_NAME, read_state
 from dedupkit.index.stretches import read_means, read_stretch
 from dedupkit.matching.evidence import turned_round
 from dedupkit.matching.forest import Forest
@@ -21,6 +22,8 @@ from dedupkit.matching.seen import Seen
 from dedupkit.sample import PAIRS, Tier
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from dedupkit.index.files import File
@@ -39,6 +42,7 @@ ENTRIES = pa.schema(
         "detail": pa.string(),  # what was wrong with it, in words
     }
 )
+REMOVED = pa.schema({"entry": pa.int64()})
 
 
 @dataclass(frozen=True)
@@ -108,15 +112,13 @@ class Snapshot:
 
     @classmethod
     def _of(cls, folder: Folder, state: State) -> Snapshot:
-        removed = [read_table(folder, file)["entry"].to_numpy() for file in state.files["removed"]]
-        return cls(
-            folder,
-            state,
-            KeptViews(folder, state.files["views"]),
-            _all_of(folder, state.files["entries"], ENTRIES),
-            _all_of(folder, state.files["pairs"], PAIRS),
-            np.concatenate([np.empty(0, np.int64), *removed]),
+        entries, pairs, removed = (
+            _all_of(folder, state.files[kind], schema)
+            for kind, schema in (("entries", ENTRIES), ("pairs", PAIRS), ("removed", REMOVED))
         )
+        _check_numbers(folder, state, {"entries": entries, "pairs": pairs, "removed": removed})
+        views = KeptViews(folder, state.files["views"])
+        return cls(folder, state, views, entries, pairs, removed["entry"].to_numpy())
 
     @cached_property
     def first(self) -> NDArray[np.int64]:
@@ -253,4 +255,23 @@ class Snapshot:
 
 
 def _all_of(folder: Folder, files: tuple[File, ...], schema: pa.Schema) -> pa.Table:
-    return pa.concat_tables([schema.empty_table(), *(read_table(folder, file) for file in files)])
+    return pa.concat_tables([schema.empty_table(), *(read_table(folder, file, schema) for file in files)])
+
+
+def _check_numbers(folder: Folder, state: State, tables: Mapping[str, pa.Table]) -> None:
+    """Raise RunError where a table names an entry or a shard that there is not."""
+    count = state.entries
+    limits = {
+        "entries": (("first", count), ("shard", len(state.shards))),
+        "pairs": (("a", count), ("b", count)),
+        "removed": (("entry", count),),
+    }
+    path = Path(folder.path(STATE_NAME))
+    if tables["entries"].num_rows != count:
+        raise damaged(path, f"it states {count} entries, there are {tables['entries'].num_rows}")
+    for kind, columns in limits.items():
+        for name, limit in columns:
+            column = tables[kind][name]
+            least, most = pc.min_max(column).values()
+            if column.null_count or (len(column) and not 0 <= least.as_py() <= most.as_py() < limit):
+                raise damaged(path, f"the {kind} name what is not there, by their column {name}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from dedupkit._version import __version__
 from dedupkit.errors import RunError, UsageError
 from dedupkit.fingerprints.stage import STAGE as FINGERPRINTS_STAGE
-from dedupkit.index.files import File
+from dedupkit.index.files import File  # noqa: TC001 - pydantic evaluates annotations of this module
 from dedupkit.matching.cell_means import ListRules
 from dedupkit.matching.views import STAGE as VIEWS_STAGE
 from dedupkit.recipe import Recipe
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from dedupkit.storage import Folder
 
 FORMAT = 1
+_FILE_NAME = re.compile(r"\w[\w.-]*")
 STATE_NAME = "index.json"
 KINDS = ("search", "entries", "pairs", "views", "means", "removed")
-_NAME = re.compile(r"[a-z0-9-]+\.arrow")
 _PARTS = ("preset", "limits", "fingerprints", "hygiene", "matching")
 
 
@@ -134,7 +135,7 @@ def read_state(folder: Folder) -> State:
     try:
         values = json.loads(folder.read_bytes(STATE_NAME))
         said, form = values.pop("digest"), values["format"]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise _damaged(folder) from error
     if form != FORMAT:
         raise UsageError(
@@ -145,7 +146,7 @@ def read_state(folder: Folder) -> State:
         raise _damaged(folder)
     try:
         state = _parsed(values)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except ValueError as error:
         raise _damaged(folder) from error
     _check_makers(folder, state)
     return state
@@ -156,13 +157,31 @@ def _damaged(folder: Folder) -> RunError:
 
 
 def _parsed(values: dict[str, Any]) -> State:
-    files = {kind: tuple(File(**file) for file in files) for kind, files in values.pop("files").items()}
-    if any(not _NAME.fullmatch(file.name) for listed in files.values() for file in listed):
-        raise ValueError("it names a file outside the folder")  # somebody handed the index on
-    shards = tuple(AddedShard(**shard) for shard in values.pop("shards"))
-    lists = ListRules(**values.pop("lists"))
-    rest = {name: value for name, value in values.items() if name not in ("format", "written_by")}
-    return State(files=files, shards=shards, lists=lists, **rest)
+    """The state that JSON holds; a digest that fits proves nothing, for anybody can compute it.
+
+    Raises
+    ------
+    ValueError
+        A value is of another kind, a file would lie outside of the folder, or numbers contradict each other.
+    """
+    told = {name: value for name, value in values.items() if name not in ("format", "written_by")}
+    state: State = _adapter().validate_json(json.dumps(told), strict=True)
+    if set(state.files) != set(KINDS):
+        raise ValueError(f"kinds of files are {sorted(state.files)}")
+    for file in (file for files in state.files.values() for file in files):
+        if not _FILE_NAME.fullmatch(file.name) or not 0 <= file.start <= file.stop <= state.entries:
+            raise ValueError(f"no file of {state.entries} entries: {file}")
+    counts = (state.expected_samples - 1, state.trained_at, state.generation, state.max_hamming_bits)
+    if min(counts) < 0 or any(shard.start < 0 or shard.count < 0 for shard in state.shards):
+        raise ValueError("a number is negative")
+    return state
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(State)
 
 
 def _check_makers(folder: Folder, state: State) -> None:

@@ -145,7 +145,10 @@ def overrides_from_label_studio(
     votes: dict[tuple[str, str], Counter[str]] = {}
     tasks: dict[tuple[str, str], Mapping[str, Any]] = {}
     for row in rows:
-        data, said = _answered(row)
+        try:
+            data, said = _answered(row)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise UsageError("a task is not as Label Studio writes it; export the project anew, as JSON") from error
         pair = str(data["key_a"]), str(data["key_b"])
         tasks[pair] = data
         votes.setdefault(pair, Counter()).update(said)
@@ -181,7 +184,7 @@ def _task(pair: Mapping[str, Any], pictures: Mapping[str, str]) -> dict[str, Any
 def _read(path: Path) -> list[Mapping[str, Any]]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON: {error}; export the project as JSON") from error
     if not isinstance(rows, list):
         raise UsageError(f"{path} is no list of tasks; export the project as JSON or JSON-MIN")
@@ -197,7 +200,7 @@ def _answered(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
         return data, [str(row["answer"])] if row.get("answer") else []
     results = [each for made in row["annotations"] if not made.get("was_cancelled") for each in made.get("result", ())]
     return data, [
-        choice for each in results if each.get("from_name") == "answer" for choice in each["value"]["choices"]
+        str(choice) for each in results if each.get("from_name") == "answer" for choice in each["value"]["choices"]
     ]
 
 

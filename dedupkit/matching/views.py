@@ -114,6 +114,7 @@ class Views:
         self._maps = [mapped(each) if isinstance(each, str) else each for each in files]
         tables = [pa.ipc.open_file(pa.py_buffer(each)).read_all() for each in self._maps]
         self._table = pa.concat_tables([VIEWS.empty_table(), *tables])
+        self._table.validate(full=True)  # offsets that lie outside of a buffer would crash the process; cheap
         self._positions = self._table["position"].to_numpy()
         self._chunks = [self._table[name] for name in ("gray", "points", "codes", "mirrored_codes")]
         self._entropies = self._table["entropy"].to_numpy()

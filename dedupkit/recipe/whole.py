@@ -85,8 +85,9 @@ class Recipe(RecipePart):
         """
         try:
             values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{name} is not TOML: {error}") from error
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            known = "mend it, or have `dedupkit recipe init` write one anew"
+            raise UsageError(f"{name} is not TOML: {error_text(error)}; {known}") from error
         values.pop("versions", None)
         return cls.of(values, name=name)
 

@@ -50,7 +50,7 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibrated:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}; name what `dedupkit calibrate --json` wrote"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(
             f"{path} is no result of a calibration; name what `dedupkit calibrate --json` wrote"
         ) from error

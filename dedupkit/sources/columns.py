@@ -100,7 +100,7 @@ def other_fields(schema: pa.Schema, columns: Columns) -> pa.Schema:
     try:
         noted = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         features = {field.name: noted[field.name] for field in others if field.name in noted}
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return pa.schema(others)
     return pa.schema(others, metadata={b"huggingface": json.dumps({"info": {"features": features}}).encode()})
 
@@ -222,7 +222,7 @@ def _guess_image(schema: pa.Schema, source: str, wanted: str) -> str:
 def _feature(schema: pa.Schema, name: str) -> str | None:
     try:
         return str(json.loads(schema.metadata[b"huggingface"])["info"]["features"][name]["_type"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
 
 

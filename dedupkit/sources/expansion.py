@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 MAX_EXPANSION = 200
+_PIECE_BYTES = 1 << 15
 
 
 class ExpansionError(ValueError):
@@ -29,6 +30,8 @@ def check_unpacked(taken: int, most: int | None) -> None:
 class Unpacked(io.RawIOBase):
     """What a compressed file unpacks to, up to a limit.
 
+    It is read a little at a time: where the data is damaged, all that was asked for at once is lost.
+
     Parameters
     ----------
     plain : binary file
@@ -44,7 +47,7 @@ class Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Buffer, /) -> int:
-        taken = int(self._plain.readinto(buffer))
+        taken = int(self._plain.readinto(memoryview(buffer).cast("B")[:_PIECE_BYTES]))
         self._taken += taken
         check_unpacked(self._taken, self._most)
         return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +30,15 @@ class Matrix:
         Its shape.
     dtype : numpy.dtype
         Of the file.
+    byte_size : int
+        Of the file: more is never asked for, whatever its header states.
     """
 
     handle: IO[bytes]
     rows: int
     columns: int
     dtype: np.dtype[Any]
+    byte_size: int
 
     def read(self, rows: int) -> NDArray[Any]:
         """The next rows, shape (rows, columns).
@@ -45,7 +49,7 @@ class Matrix:
             If the file ends before them.
         """
         byte_size = rows * self.columns * self.dtype.itemsize
-        data = self.handle.read(byte_size)
+        data = self.handle.read(min(byte_size, self.byte_size))
         if len(data) < byte_size:
             raise ValueError(f"the .npy file ends {byte_size - len(data)} bytes too early")
         return np.frombuffer(data, self.dtype).reshape(rows, self.columns)
@@ -63,9 +67,15 @@ def opened_matrix(file: File) -> Iterator[Matrix]:
         If it is no ``.npy`` file of floating-point rows, one after the other.
     """
     with file.open() as handle:
-        version = npy.read_magic(handle)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, columns_first, dtype = read_header(handle)
-        if len(shape) != 2 or columns_first or dtype.kind != "f":
+        shape, columns_first, dtype = _header(handle)
+        if len(shape) != 2 or min(shape) < 0 or columns_first or dtype.kind != "f":
             raise ValueError(f"{file.name} holds {dtype} of shape {shape}; it must hold rows of floating-point numbers")
-        yield Matrix(handle, shape[0], shape[1], dtype)
+        yield Matrix(handle, shape[0], shape[1], dtype, file.byte_size)
+
+
+def _header(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        version = npy.read_magic(handle)
+        return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(handle)
+    except (SyntaxError, TokenError, TypeError, RecursionError, MemoryError) as error:  # it is read as Python
+        raise ValueError(f"no header of a .npy file: {type(error).__name__}") from error

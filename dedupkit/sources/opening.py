@@ -188,7 +188,7 @@ def _instead(names: list[str]) -> str:
 def _splits(place: Place, shown: str) -> str:
     try:
         names = [str(name) for name in json.loads(place.read("dataset_dict.json"))["splits"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         names = []
     return " or ".join(f"{shown}/{name}" for name in names) or f"such as {shown}/train"
 
@@ -199,7 +199,9 @@ def _open_saved_dataset(place: Place, options: SourceOptions, max_bytes: int, sh
     try:
         names = check_saved_dataset(json.loads(place.read("state.json")), shown)
         files = [Place(f"{place.path.rstrip('/')}/{name}", place.filesystem).file() for name in names]
-    except (OSError, json.JSONDecodeError) as error:
+    except UsageError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:  # also of names with a zero byte
         raise UsageError(f"{shown} is a saved dataset that is not whole: {error_text(error)}; save it again") from error
     return open_tables(tuple(files), options, place.path, place.filesystem, max_bytes)
 

@@ -206,11 +206,16 @@ def _parquet_batches(file: File, max_rows: int) -> Iterator[pa.RecordBatch]:
         table = pq.ParquetFile(
             handle, buffer_size=_STREAM_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
         )
+        found = 0
         for group in range(table.num_row_groups):
             stated = table.metadata.row_group(group)
             most = max(_LEAST_ROWS, _REPEATED_BYTES // max(1, _largest_dictionary(stated)))
             rows = _batch_rows(stated.total_byte_size, stated.num_rows, min(max_rows, most))
-            yield from table.iter_batches(rows, row_groups=[group], use_threads=False)
+            for batch in table.iter_batches(rows, row_groups=[group], use_threads=False):
+                found += batch.num_rows
+                yield batch
+        if found != table.metadata.num_rows:
+            raise ValueError(f"{table.metadata.num_rows} rows are stated, {found} were found")
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:

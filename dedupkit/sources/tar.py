@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_HEADER_BYTES = 1 << 20  # a long name or pax record; real ones hold a few hundred bytes
 _SKIP_BYTES = 1 << 20
+_PADDING_BYTES = 1 << 20  # behind the end; tar itself fills up to 10 KiB, or to as much as tapes are written at once
 _PAX_TYPES = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE)
 _NO_DATA_TYPES = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
 
@@ -101,6 +102,7 @@ def _header(handle: IO[bytes]) -> tarfile.TarInfo | None:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
         if block.count(0) == _BLOCK:
+            _check_end(handle)
             return None
         raise DamagedTarError(f"damaged header: {error}") from error
     except (ValueError, OverflowError) as error:
@@ -108,6 +110,15 @@ def _header(handle: IO[bytes]) -> tarfile.TarInfo | None:
     if info.size < 0:
         raise DamagedTarError("damaged header: negative size")
     return info
+
+
+def _check_end(handle: IO[bytes]) -> None:
+    """A block of zeros ends a tar, and looks like a header that was erased: what follows has to be padding."""
+    rest = handle.read(_PADDING_BYTES)
+    if rest.strip(b"\0"):
+        joined = not any(rest[:_BLOCK])  # two blocks are an end
+        why = "behind its end there is more, perhaps another tar" if joined else "a header of zeros amid its members"
+        raise DamagedTarError(why, complete=joined)
 
 
 def _payload(handle: IO[bytes], byte_size: int) -> bytes:

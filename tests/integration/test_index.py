@@ -329,6 +329,57 @@ def test_an_index_of_another_format_make_or_recipe_is_refused(grown: dict[str, P
         Index.open(place)
 
 
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("entries", {"name": "../../secret"}),
+        ("entries", {"stop": 10**9}),
+        ("pairs", {"byte_size": "many"}),
+        ("search", {"start": -1}),
+        ("", {"entries": 10**12}),
+        ("", {"files": {}}),
+        ("", {"shards": [1]}),
+        ("", {"lists": {"first_entries": None}}),
+    ],
+)
+def test_a_state_that_somebody_changed_is_refused_though_its_digest_fits(
+    part: str, change: dict[str, Any], grown: dict[str, Path], tmp_path: Path
+) -> None:
+    place = copy(grown["fast"], tmp_path / "index")
+    files = json.loads((place / "index.json").read_text())["files"]
+    if part:
+        files[part][0] |= change
+    changed_state(place, **({"files": files} if part else change))
+    with pytest.raises(RunError, match=r"is damaged[^\n]*; put back a copy of the index"):
+        Index.open(place)
+
+
+@pytest.mark.parametrize("kind", ["search", "entries", "pairs", "views"])
+def test_offsets_that_lie_outside_of_a_file_do_not_end_the_process(
+    kind: str, grown: dict[str, Path], tmp_path: Path
+) -> None:
+    place = copy(grown["thorough"], tmp_path / "index")
+    named = json.loads((place / "index.json").read_text())["files"][kind][0]["name"]
+    data = (place / named).read_bytes()
+    wild = (1 << 30).to_bytes(4, "little")
+    for at in range(0, len(data) - 8, max(8, len(data) // 64 & ~7)):
+        (place / named).write_bytes(data[:at] + wild * 2 + data[at + 8 :])
+        code, line = asked_for(place)
+        assert code == 0 or "is damaged" in line, (at, line)
+
+
+def asked_for(place: Path) -> tuple[int, str]:
+    """What a process says that opens an index and asks it everything."""
+    try:
+        index = Index.open(place)
+        index.query(draw_picture(1))
+        for ask in (index.pairs, index.groups, index.faults):
+            ask()
+    except DedupkitError as error:
+        return 1, str(error)
+    return 0, ""
+
+
 @pytest.mark.parametrize("kind", ["search", "entries", "pairs", "views"])
 @pytest.mark.parametrize("harm", ["missing", "short"])
 def test_a_damaged_file_is_named_in_one_line(kind: str, harm: str, grown: dict[str, Path], tmp_path: Path) -> None:

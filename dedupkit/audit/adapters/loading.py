@@ -80,7 +80,7 @@ def check_installed() -> None:
 def _index(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / INDEX).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{folder / INDEX} cannot be read ({type(error).__name__}); save the model again") from error
     if not isinstance(found, dict):
         raise UsageError(f"{folder / INDEX} is no table of a pipeline's parts; save the model again")

@@ -53,6 +53,18 @@ def test_a_write_that_fails_leaves_neither_half_a_file_nor_a_secret_beside_it(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("place", "value"), [("secret", "zz" * 32), ("salt", "g" * 64), ("image", "no base64!")])
+def test_what_could_not_be_used_later_is_refused_when_it_is_read(
+    place: str, value: str, manifest: Manifest, tmp_path: Path
+) -> None:
+    told = json.loads(manifest.model_dump_json())
+    (told if place == "secret" else told["canaries"][0])[place] = value
+    (tmp_path / "m.json").write_text(json.dumps(told))
+    with pytest.raises(UsageError, match="is no manifest of canaries") as caught:
+        read_manifest(tmp_path / "m.json")
+    assert value not in str(caught.value)
+
+
 def test_a_file_that_is_there_is_not_overwritten_unasked(manifest: Manifest, tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text("mine")
     with pytest.raises(UsageError, match="exists already"):

@@ -16,10 +16,12 @@ from PIL import Image, ImageFile, ImageOps
 
 from dedupkit.fingerprints.decode import Decoded, decode
 from dedupkit.recipe import Limits
+from dedupkit.report.thumbnails import thumbnail
 from dedupkit.sample import Fault, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ORIENTATION = 0x0112
 LIMITS = Limits()
@@ -342,6 +344,20 @@ def test_rubbish_behind_a_signature_is_a_broken_image(signature: bytes, draft: b
     found = fault(signature + b"rubbish " * 50, draft=draft)
     assert found.reason in (Reason.CORRUPT_IMAGE, Reason.TRUNCATED_IMAGE)
     assert "\n" not in found.detail
+
+
+def test_a_postscript_file_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: Image.Image) -> None:
+    from PIL import EpsImagePlugin
+
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    data = encoded(photo.convert("RGB"), "EPS")
+    for draft in (True, False):
+        assert fault(data, draft=draft).reason is Reason.NOT_AN_IMAGE
+    assert thumbnail(data) is None
+    assert not (tmp_path / "ran").exists()
 
 
 def test_damage_in_the_pixel_data_is_corruption(photo: Image.Image) -> None:

@@ -116,6 +116,26 @@ def test_a_matrix_of_other_length_damages_its_shard(tmp_path: Path) -> None:
     assert "5 embeddings, metadata/metadata_0.parquet 3 rows" in sample.fault.detail
 
 
+@pytest.mark.parametrize(
+    ("stated", "instead"),
+    [
+        (b"'shape': (3, 3)", b"'shape': (3, 9" + b"9" * 11 + b")"),
+        (b"'shape': (3, 3)", b"'shape': (3, -3)"),
+        (b"{'descr'", b"(('descr'"),
+        (b"'<f2'", b"'<f2"),
+    ],
+)
+def test_a_header_that_lies_or_is_no_header_damages_its_shard(tmp_path: Path, stated: bytes, instead: bytes) -> None:
+    source = opened(write_clip_retrieval(tmp_path))
+    path = tmp_path / "img_emb" / "img_emb_0.npy"
+    data = path.read_bytes()
+    assert stated in data
+    path.write_bytes(data.replace(stated, instead).replace(b" " * (len(instead) - len(stated)) + b"\n", b"\n"))
+    *_, piece = source.pieces(source.shards()[0])
+    assert piece.samples[-1].fault is not None
+    assert piece.samples[-1].fault.reason is Reason.DAMAGED_SHARD
+
+
 def test_a_table_without_its_matrix_is_named(tmp_path: Path) -> None:
     write_clip_retrieval(tmp_path)
     (tmp_path / "img_emb" / "img_emb_1.npy").unlink()

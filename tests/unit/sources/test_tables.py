@@ -16,7 +16,7 @@ import pytest
 
 from dedupkit.errors import UsageError
 from dedupkit.recipe import SourceOptions
-from dedupkit.sample import Note, Reason, Sample
+from dedupkit.sample import Fault, Note, Reason, Sample
 from dedupkit.sources import open_source
 
 if TYPE_CHECKING:
@@ -157,6 +157,16 @@ def test_a_parquet_file_that_is_none_is_one_damaged_shard_beside_a_whole_one(tmp
     assert found[1].key == "k"
     source = open_source(tmp_path)
     assert source.fields(source.shards()[0]) is None
+
+
+def test_a_footer_that_states_more_rows_than_there_are_is_damage(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"image": pa.array([b"1"] * 77)})
+    footer = path.read_bytes()
+    (tmp_path / "a.parquet").write_bytes(footer.replace(b"\x16\x9a\x01", b"\x16\x9c\x01", 1))  # zigzag of 77, of 78
+    assert pq.read_metadata(path).num_rows == 78
+    *before, rest = read(path)
+    assert len(before) == 77
+    assert rest.fault == Fault(Reason.DAMAGED_SHARD, "78 rows are stated, 77 were found")
 
 
 def test_rows_before_a_damaged_page_are_given(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -215,6 +216,27 @@ def test_a_damaged_header_in_the_middle_is_not_taken_for_the_end(tmp_path: Path)
     assert found[-1].fault.reason is Reason.DAMAGED_SHARD
 
 
+def test_a_header_of_zeros_in_the_middle_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    data = bytearray(tar_bytes(three_samples()))
+    data[4 * 1536 : 4 * 1536 + 512] = bytes(512)
+    (tmp_path / "a.tar").write_bytes(data)
+    found = read(tmp_path / "a.tar")
+    assert [sample.key for sample in found] == ["0", "1", "a"]
+    assert found[-1].fault is not None
+    assert found[-1].fault.detail == "a header of zeros amid its members"
+
+
+def test_a_tar_behind_the_end_of_another_is_said_to_be_there(tmp_path: Path) -> None:
+    data = tar_bytes(three_samples())
+    (tmp_path / "a.tar").write_bytes(data + data)
+    *before, rest = read(tmp_path / "a.tar")
+    assert [sample.key for sample in before] == ["0", "1", "2"]
+    assert rest.fault is not None
+    assert "perhaps another tar" in rest.fault.detail
+    (tmp_path / "a.tar").write_bytes(data + bytes(1 << 16))  # padded as for tapes
+    assert [sample.key for sample in read(tmp_path / "a.tar")] == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize("data", [b"", b"<html>", b"\0" * 100, b"x" * 5000])
 def test_what_is_no_tar_at_all_is_one_damaged_shard(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.tar").write_bytes(data)
@@ -229,6 +251,17 @@ def test_every_cut_of_a_tar_ends_in_a_sample_never_in_an_error(tmp_path: Path) -
         (tmp_path / "a.tar").write_bytes(whole[:cut])
         last = read(tmp_path / "a.tar")[-1]
         assert last.fault is not None or cut >= len(whole.rstrip(b"\0"))
+
+
+def test_most_of_what_stands_before_the_damage_of_a_compressed_tar_is_given(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    packed = bytearray(gzip.compress(tar_bytes([(f"{n:02d}.jpg", rng.randbytes(9000)) for n in range(50)]), mtime=0))
+    packed[len(packed) * 4 // 5 :] = bytes(len(packed) // 5)
+    (tmp_path / "a.tar.gz").write_bytes(packed)
+    *before, rest = read(tmp_path / "a.tar.gz")
+    assert 35 <= len(before) <= 40
+    assert [sample.key for sample in before] == [f"{n:02d}" for n in range(len(before))]
+    assert rest.fault is not None
 
 
 def test_compressed_tars_are_read_and_damage_in_them_is_named(tmp_path: Path) -> None:
