@@ -279,7 +279,7 @@ def _cut(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
     part: list[Picture] = []
     for picture in pictures:
         part.append(picture)
-        checksum = zlib.crc32(picture.key.encode("utf-8", "surrogateescape"))
+        checksum = zlib.crc32(picture.key.encode("utf-8", "surrogatepass"))  # JSON can name what no file is called
         if (checksum % CUT_EVERY == 0 and len(part) >= MIN_SHARD_FILES) or len(part) == MAX_SHARD_FILES:
             yield part
             part = []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 Step = Callable[[bytes, Random], bytes]
-CANNOT = (ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error, OverflowError)
+CANNOT = (ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error, OverflowError, RecursionError)
 """What a step raises that meets a file it cannot read."""
 _EDGES = (0, 1, 2, 3, 7, 8, 15, 16, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
