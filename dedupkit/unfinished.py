@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dedupkit.storage import Folder
 
 NOTE = "running.json"
+_PIECE_BYTES = 1 << 20
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _log = logging.getLogger("dedupkit")
 
@@ -94,6 +95,9 @@ def _is_whole(receipts: Folder, parts: Folder, name: str) -> bool:
     try:
         said = receipts.read_json(name)["report"]["sha256"]
         with parts.reading(name.removesuffix(".json")) as handle:
-            return bool(hashlib.file_digest(handle, "sha256").hexdigest() == said)
+            digest = hashlib.sha256()
+            while piece := handle.read(_PIECE_BYTES):
+                digest.update(piece)
+            return bool(digest.hexdigest() == said)
     except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError):
         return False
