@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def written(folder: Folder, name: str) -> None:
     recipe = Recipe(preset="fast")
-    files: dict[str, tuple[File, ...]] = {kind: () for kind in KINDS} | {"entries": (File(name, 0, 0, 8),)}
+    files: dict[str, tuple[File, ...]] = dict.fromkeys(KINDS, ())
+    files["entries"] = (File(name, 0, 0, 8),)
     write_state(folder, State(recipe_parts(recipe), made_by(recipe), 1, 31, "none", files=files))
 
 
