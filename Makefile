@@ -2,6 +2,11 @@
 # make test   all tests that need no extras
 # make test-pythons   unit tests, and a wheel in an empty environment, on every Python of PYTHONS that is found
 # make test-browser   the report's page in Chromium, which is installed if there is none
+# make test-offline   the unit tests and every command where there is no network and home is empty
+# make test-oldest   the oldest versions of the dependencies that pyproject.toml allows; OLDEST=renew asks again which
+# make coverage   which lines and branches the tests reach, worker processes included
+# make mutants   whether the tests notice when the code is changed; MUTANTS="--most 40 --seed 0 grouping"
+# make licences   docs/licences.md, out of what is installed; fails on a licence that is not allowed
 # make docs   the documentation as a site, in site/
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
@@ -18,13 +23,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-extras test-browser test-pythons check wheel docs bench clean
+.PHONY: demo test test-extras test-browser test-pythons test-offline test-oldest coverage mutants licences check wheel docs bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not extras and not browser" -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -m "not extras and not browser and not offline" -n $(JOBS) --dist loadfile
 
 test-extras: $(VENV)/.extras
 	$(BIN)/python -m pytest -m extras
