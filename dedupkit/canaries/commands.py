@@ -200,5 +200,5 @@ def _numbers(text: str, name: str) -> tuple[int, ...]:
 def _json(file: str) -> Any:
     try:
         return json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last of brackets in brackets in brackets
         raise UsageError(f"{file} cannot be read as JSON; name the proof that was given to you") from error

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dedupkit.canaries.sealing import open_sealed, sealed
 from dedupkit.disk import PARTIAL
@@ -20,6 +20,7 @@ from dedupkit.errors import UsageError
 _log = logging.getLogger("dedupkit")
 
 FORMAT = "dedupkit canaries 1"
+_HEX_32_BYTES = "^[0-9a-f]{64}$"
 
 
 class Canary(BaseModel):
@@ -61,7 +62,13 @@ class Canary(BaseModel):
     height: int = Field(repr=False)
     hidden_box: tuple[int, int, int, int] | None = Field(default=None, repr=False)
     image: str = Field(repr=False)
-    salt: str = Field(min_length=64, max_length=64, repr=False)
+    salt: str = Field(pattern=_HEX_32_BYTES, repr=False)
+
+    @field_validator("image")
+    @classmethod
+    def _is_base64(cls, image: str) -> str:
+        base64.b64decode(image, validate=True)
+        return image
 
     @property
     def data(self) -> bytes:
@@ -97,7 +104,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     format: Literal["dedupkit canaries 1"] = "dedupkit canaries 1"
-    secret: str = Field(min_length=64, max_length=64, repr=False)
+    secret: str = Field(pattern=_HEX_32_BYTES, repr=False)
     assignment: Literal["exact", "independent"] = "exact"
     canaries: tuple[Canary, ...] = Field(repr=False)
 
@@ -178,7 +185,7 @@ def read_manifest(path: str | os.PathLike[str], *, passphrase: str | None = None
     try:
         value: Any = json.loads(data)
         return Manifest.model_validate(open_sealed(value, passphrase, place.name))
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{place} is no manifest of canaries; name the one that `canaries make` wrote") from None

@@ -95,7 +95,15 @@ def _works_alone(desk: Path, words: tuple[str, ...]) -> None:
 @pytest.mark.offline
 def test_the_unit_tests_pass_and_try_no_network(tmp_path: Path) -> None:
     chosen = ["-m", "not extras and not browser and not offline", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", "--rootdir", str(offline.ROOT), *chosen, str(offline.ROOT / "tests/unit")]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--rootdir",
+        str(offline.ROOT),
+        *chosen,
+        str(offline.ROOT / "tests/unit"),
+    ]
     seen = offline.visit(command, tmp_path, show=True, timeout_s=3600)
     assert seen.code == 0
     assert seen.tries == ()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 _ASKED = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
@@ -16,7 +17,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
     elif event in ("socket.connect", "socket.sendto"):
         return
     if where is not None and not str(where).startswith(("127.", "::1", "localhost", "0.0.0.0")):
-        with open(os.environ["OFFLINE_LOG"], "a", encoding="utf-8") as log:
+        with Path(os.environ["OFFLINE_LOG"]).open("a", encoding="utf-8") as log:
             log.write(f"{event} {where}\n")
 
 
