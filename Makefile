@@ -10,6 +10,7 @@
 # make docs   the documentation as a site, in site/
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
+OLDEST_PYTHON ?= python3.11
 VENV ?= .venv
 DEMO ?= demo
 # Test files that run at once; each may use two cores for a while.
@@ -40,6 +41,28 @@ test-pythons: wheel
 test-browser: $(VENV)/.browser
 	$(BIN)/python -m pytest -m browser tests/browser
 
+test-offline: $(VENV)/.dev
+	$(BIN)/python -m pytest -m offline tests/integration/test_offline.py
+
+# tests/oldest.txt: what the resolver finds; made anew with OLDEST=renew, as when a lower bound was changed.
+test-oldest: $(VENV)/.dev
+	[ -z "$(OLDEST)" ] || $(BIN)/python tests/oldest.py
+	OLDEST_VENV="$(VENV)/oldest" UV="$(BIN)/uv" tests/oldest.sh $(OLDEST_PYTHON)
+
+# The whole suite, twice as slow as without; COVERED=tests/unit for a part of it.
+coverage: $(VENV)/.dev
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -m "not extras and not browser and not offline" $(COVERED)
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
+
+mutants: $(VENV)/.dev
+	$(BIN)/python benchmarks/mutants.py $(MUTANTS)
+	$(BIN)/python benchmarks/tables.py
+
+licences: $(VENV)/.dev
+	$(BIN)/python docs/licences.py
+
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,7 +87,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf build dist site docs/reference .cache $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site docs/reference .cache mutants .coverage .coverage.* $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # Each stamp stands for an installation; it is made again when pyproject.toml changes.
