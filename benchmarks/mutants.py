@@ -22,13 +22,13 @@ import time
 import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from measure import RESULTS, ROOT, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 MUTANTS = ROOT / "mutants"
 EQUIVALENT = ROOT / "benchmarks" / "equivalent_mutants.json"
@@ -104,7 +104,7 @@ def _drawn(module: Module, most: int, seed: int) -> list[str]:
 
 
 def _mutmut(*words: str) -> str:
-    command = [sys.executable, "-m", "mutmut", *words]
+    command = [Path(sys.executable).with_name("mutmut"), *words]  # not -m, which imports its main module twice
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", check=False)
     if done.returncode:
         raise SystemExit(f"mutmut failed\n{done.stdout[-4000:]}")
