@@ -1,4 +1,5 @@
 """The commands where there is no network: they do their work, and nothing in them, native code included, tries one.
+Nor do they leave anything in the home of who runs them.
 
 A Linux namespace that has no interface but the loopback holds also what no Python hook sees.  Tries are counted by
 Python's audit hooks and, where strace is found, at the system calls, so that one that fails and is hidden counts too.
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import offline
+from tests.conftest import draw_picture
 from tests.integration.conftest import write_shards
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ MORE = (
     ("canaries", "verify", "planted.canaries.private.json", "planted"),
     ("report", "out"),
     ("index", "build", "index", "shards"),
-    ("index", "query", "index", "shards"),
+    ("index", "query", "index", "picture.png"),
     ("decontaminate", "shards", "apart", "--against", "other"),
     ("plan", "shards"),
     ("audit", "extraction", "models:noise", "--data", "out", "--captions", "3", "--images", "2", "--out", "audited"),
@@ -64,6 +66,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     write_shards(folder / "shards", shards=2, pictures=6)
     write_shards(folder / "other", shards=1, pictures=5)
+    draw_picture(0).save(folder / "picture.png")
     (folder / "models.py").write_text(MODEL, encoding="utf-8")
     return folder
 
@@ -90,6 +93,7 @@ def _works_alone(desk: Path, words: tuple[str, ...]) -> None:
     seen = offline.visit([sys.executable, "-m", "dedupkit", *words], desk)
     assert seen.code == 0, f"{' '.join(words)}\n{seen.said}"
     assert seen.tries == ()
+    assert all(file.startswith(".cache/matplotlib") for file in seen.left)  # its list of fonts, for the audit's figures
 
 
 @pytest.mark.offline
