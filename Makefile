@@ -3,9 +3,15 @@
 # make test-pythons   unit tests, and a wheel in an empty environment, on every Python of PYTHONS that is found
 # make test-browser   the report's page in Chromium, which is installed if there is none
 # make fuzz   broken files by the hundred for SECONDS; SEED=N makes the same ones again
+# make test-offline   the unit tests and every command where there is no network and home is empty
+# make test-oldest   the oldest versions of the dependencies that pyproject.toml allows; OLDEST=renew asks again which
+# make coverage   which lines and branches the tests reach, worker processes included
+# make mutants   whether the tests notice when the code is changed; MUTANTS="--most 40 --seed 0 grouping"
+# make licences   docs/licences.md, out of what is installed; fails on a licence that is not allowed
 # make docs   the documentation as a site, in site/
 PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
+OLDEST_PYTHON ?= python3.11
 VENV ?= .venv
 DEMO ?= demo
 SECONDS ?= 120
@@ -20,13 +26,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-extras test-browser test-pythons fuzz check wheel docs bench clean
+.PHONY: demo test test-extras test-browser test-pythons test-offline test-oldest coverage mutants licences fuzz check wheel docs bench clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not extras and not browser" -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -m "not extras and not browser and not offline" -n $(JOBS) --dist loadfile
 
 test-extras: $(VENV)/.extras
 	$(BIN)/python -m pytest -m extras
@@ -39,6 +45,28 @@ test-browser: $(VENV)/.browser
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(FUZZ)
+
+test-offline: $(VENV)/.dev
+	$(BIN)/python -m pytest -m offline tests/integration/test_offline.py
+
+# tests/oldest.txt: what the resolver finds; made anew with OLDEST=renew, as when a lower bound was changed.
+test-oldest: $(VENV)/.dev
+	[ -z "$(OLDEST)" ] || $(BIN)/python tests/oldest.py
+	OLDEST_VENV="$(VENV)/oldest" UV="$(BIN)/uv" tests/oldest.sh $(OLDEST_PYTHON)
+
+# The whole suite, twice as slow as without; COVERED=tests/unit for a part of it.
+coverage: $(VENV)/.dev
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -m "not extras and not browser and not offline" $(COVERED)
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
+
+mutants: $(VENV)/.dev
+	$(BIN)/python benchmarks/mutants.py $(MUTANTS)
+	$(BIN)/python benchmarks/tables.py
+
+licences: $(VENV)/.dev
+	$(BIN)/python docs/licences.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -64,7 +92,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf build dist site docs/reference .cache $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site docs/reference .cache mutants .coverage .coverage.* $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # Each stamp stands for an installation; it is made again when pyproject.toml changes.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fuzz_tables import fuzz_images_table, fuzz_shards_table, fuzz_small_table
 from load_tables import ray_kills_table, readers_table, soak_table
 from markdown_tables import footing, table
+from mutants_table import mutants_table
 from scale_tables import scale_model_table, stages_table
 
 if TYPE_CHECKING:
@@ -272,6 +273,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "fidelity": ("hash_fidelity.json", fidelity_table),
     "stages": ("stages.json", stages_table),
     "scale_model": ("scale_model.json", scale_model_table),
+    "mutants": ("mutants.json", mutants_table),
     "ray_overhead": ("ray_overhead.json", ray_table),
     "soak": ("soak.json", soak_table),
     "readers": ("readers.json", readers_table),

@@ -118,7 +118,7 @@ class Curve:
 
     @cached_property
     def auc_interval(self) -> tuple[float, float]:
-        """Its interval after DeLong et al. 1988, on the logit scale."""
+        """Its interval after DeLong et al. 1988, on the logit scale; all of [0, 1] where all scores are alike."""
         from scipy.stats import norm
 
         # Where no pair contradicts there is no variance; then no score of the smaller side would be misplaced with a
@@ -128,6 +128,8 @@ class Curve:
         by_control = 1 - self._placements(self.controls, self.members)
         variance = sum(float(each.var(ddof=1)) / len(each) for each in (by_member, by_control) if len(each) > 1)
         inside = min(max(auc, 0.5 / (n * m + 1)), 1 - 0.5 / (n * m + 1))
+        if variance == 0 and 0 < auc < 1:
+            return 0.0, 1.0
         if variance == 0:
             return (0.05 ** (1 / min(n, m)), 1.0) if auc == 1 else (0.0, 1 - 0.05 ** (1 / min(n, m)))
         half = norm.ppf((1 + CONFIDENCE) / 2) * variance**0.5 / (inside * (1 - inside))

@@ -153,11 +153,11 @@ def _curve(table: NDArray[np.float64], labels: NDArray[np.bool_], folds: int, se
 
 def _widened(found: Curve, shuffled: list[float]) -> tuple[float, float]:
     """The interval of an AUC, its distance to either bound stretched on the logit scale."""
-    if not 0 < found.auc < 1:  # no scale to stretch on; a bound by counting, which folds do not narrow
-        return found.auc_interval
+    below, above = found.auc_interval
+    if not 0 < below < above < 1:  # no scale to stretch on; a bound by counting, which folds do not narrow
+        return below, above
     n, m = len(found.members), len(found.controls)
     stretch = max(1.0, float(np.std(shuffled)) / ((n + m + 1) / (12 * n * m)) ** 0.5)
-    below, above = found.auc_interval
     low, centre, high = (np.log(each / (1 - each)) for each in (below, found.auc, above))
     wide_low, wide_high = (float(1 / (1 + np.exp(-centre - stretch * (bound - centre)))) for bound in (low, high))
     return wide_low, wide_high

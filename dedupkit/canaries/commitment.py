@@ -5,7 +5,6 @@ The tree is that of RFC 6962 (Certificate Transparency): ``SHA-256(00 || leaf)``
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from dedupkit.canaries.manifest import Manifest
 
 FORMAT = "dedupkit canaries proof 1"
-
-
-_MOST_LEAVES = 1 << 32
 
 
 def commitment_of(manifest: Manifest) -> str:
@@ -85,7 +81,7 @@ def check_proof(proof: Mapping[str, Any], published: str) -> tuple[Canary, ...]:
     Raises
     ------
     UsageError
-        If the proof is none, belongs to another commitment, or a canary in it was changed.
+        If the proof is none, names a place twice, belongs to another commitment, or a canary in it was changed.
     """
     try:
         leaves, root = int(proof["leaves"]), bytes.fromhex(proof["root"])
@@ -93,9 +89,10 @@ def check_proof(proof: Mapping[str, Any], published: str) -> tuple[Canary, ...]:
             (Canary.model_validate(each["canary"]), int(each["place"]), list(map(bytes.fromhex, each["path"])))
             for each in proof["canaries"]
         ]
-        if not 0 < leaves <= _MOST_LEAVES:
+        places = {place for _, place, _ in shown}
+        if proof["format"] != FORMAT or not 0 < leaves < 1 << 64 or len(places) < len(shown):
             raise ValueError
-        if proof["format"] != FORMAT or any(len(base64.b64decode(canary.image)) == 0 for canary, _, _ in shown):
+        if not all(canary.image for canary, _, _ in shown):
             raise ValueError
     except (KeyError, TypeError, ValueError, OverflowError, ValidationError):
         raise UsageError("this is no proof of canaries; give the file that `canaries prove` wrote") from None

@@ -191,3 +191,71 @@ def test_bad_arguments_are_refused(manifest: Manifest) -> None:
     bare = light_manifest([True, False])
     with pytest.raises(UsageError, match="without captions"):
         canary_losses(FreshModel(), bare, less_unconditional=True)
+
+
+def test_cells_are_by_kind_by_repetitions_and_by_both() -> None:
+    fates = [number // 6 % 2 == 0 for number in range(24)]
+    light = light_manifest(fates, kinds=("texture", "blob", "pair"), repetitions=(1, 4))
+    found = exposure(np.random.default_rng(6).normal(0, 1, 24), light, shuffles=99)
+    assert [(each.kind, each.repetitions, each.planted, each.controls) for each in found.by_kind] == [
+        ("blob", None, 4, 4), ("pair", None, 4, 4), ("texture", None, 4, 4),
+    ]  # fmt: skip
+    assert [(each.kind, each.repetitions, each.planted, each.controls) for each in found.by_repetitions] == [
+        (None, 1, 6, 12), (None, 4, 6, 12),
+    ]  # fmt: skip
+    assert {(each.kind, each.repetitions, each.planted) for each in found.cells} == {
+        (kind, times, 2) for kind in ("blob", "pair", "texture") for times in (1, 4)
+    }
+    assert (found.overall.kind, found.overall.repetitions, found.overall.planted) == (None, None, 12)
+    assert found.overall.corrected == found.overall.p_value
+    tests = sorted(each.p_value for each in found.by_kind)
+    assert min(each.corrected for each in found.by_kind) == pytest.approx(min(1.0, 3 * tests[0]))
+
+
+def test_an_exposure_in_plain_types_is_that_of_the_hand_computation() -> None:
+    losses = [1.0, 2.0, 4.0, 3.0, 8.0, 9.0]  # planted 1, 4, 8; controls 2, 3, 9
+    told = exposure(losses, _small(losses), shuffles=99).to_json(canaries=True)
+    assert told["overall"]["planted"] == 3
+    assert (told["overall"]["above_all"], told["overall"]["controls"]) == (1, 3)
+    assert (told["ceiling_bits"], told["shuffles"], told["compared_within_kinds"]) == (np.log2(3), 99, False)
+    assert (told["trend"], told["extrapolated_beyond"]) == (None, None)
+    assert told["found_alone"] == {"holm": 0, "benjamini_hochberg": 0}
+    assert [each["rank"] for each in told["canaries"]] == [1, 3, 3]
+    assert [each["references"] for each in told["canaries"]] == [3, 3, 3]
+    assert [each["p_value"] for each in told["canaries"]] == pytest.approx([0.25, 0.75, 0.75])
+    assert [each["holm"] for each in told["canaries"]] == pytest.approx([0.75, 1, 1])
+    assert [each["benjamini_hochberg"] for each in told["canaries"]] == pytest.approx([0.75, 0.75, 0.75])
+    assert [each["exposure_bits"] for each in told["canaries"]] == pytest.approx([np.log2(3), 0, 0])
+    assert set(told["canaries"][0]) == {
+        "rank", "references", "exposure_bits", "p_value", "holm", "benjamini_hochberg",
+    }  # fmt: skip
+    assert [len(told[name]) for name in ("by_repetitions", "by_kind", "cells")] == [1, 1, 1]
+    assert (told["curve"]["members"], told["curve"]["controls"]) == (3, 3)
+    assert told["curve"]["auc"] == pytest.approx(5 / 9)  # of 9 pairs 1 is before all three, 4 and 8 before 9
+
+
+@pytest.mark.parametrize(("controls", "fitted"), [(19, False), (20, True)])
+def test_a_tail_is_fitted_to_20_controls_or_more(controls: int, fitted: bool) -> None:
+    fates = [True, *[False] * controls]
+    found = exposure(np.random.default_rng(7).normal(0, 1, controls + 1), light_manifest(fates), shuffles=99)
+    assert (found.extrapolated is not None) is fitted
+    assert ("extrapolated_bits" in found.to_json(canaries=True)["canaries"][0]) is fitted
+
+
+def test_those_found_alone_are_counted_at_the_level_asked_for() -> None:
+    fates = [True] * 2 + [False] * 79
+    losses = np.arange(81.0)
+    losses[1] = 5.5  # before all controls but four: ranks 1 and 5
+    found = exposure(losses, light_manifest(fates), shuffles=99)
+    assert found.standing.p_values == pytest.approx([1 / 80, 5 / 80])
+    assert found.corrected == pytest.approx([2 / 80, 5 / 80])
+    assert (found.alone(), found.alone(0.0625), found.alone(0.0624), found.alone(2 / 80)) == (1, 2, 1, 1)
+    assert found.alone(0.024) == 0
+    assert found.alone(0.024, by_share=True) == 0
+    assert found.by_repetitions[0].above_all == 1
+
+
+def test_99_shuffles_are_the_least() -> None:
+    with pytest.raises(UsageError, match="shuffles must be 99 or more, got 98"):
+        exposure([1.0, 2.0], light_manifest([True, False]), shuffles=98)
+    assert exposure([1.0, 2.0], light_manifest([True, False]), shuffles=99).overall.planted == 1

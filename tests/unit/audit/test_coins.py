@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dedupkit.audit import coins
 from dedupkit.audit.coins import Losses, rank_test, standing, trend
 from dedupkit.audit.statistics import difference_p_value, p_values
 from dedupkit.errors import UsageError
@@ -169,3 +170,92 @@ def test_the_trend_is_spearmans() -> None:
 def test_losses_that_say_nothing_are_refused(values: list[float], fates: list[bool], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Losses.of(values, light_manifest(fates))
+
+
+def test_losses_are_compared_in_median_deviations_of_their_kind() -> None:
+    # controls 1 ... 5: median 3, deviations 2, 1, 0, 1, 2, of which the median is 1; with 0 among them 2.5 and 1.5
+    found = standing(Losses.of([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], light_manifest([True, *[False] * 5])))
+    assert sorted(found.control_scores.tolist()) == [-2, -1, 0, 1, 2]
+    assert found.scores == pytest.approx([2.5 / 1.5])
+    assert (found.ranks.tolist(), found.references.tolist(), found.same_kind) == ([1], [5], False)
+
+
+@pytest.mark.parametrize(
+    ("controls", "scores"),
+    [
+        ([1.0, 1.0, 1.0, 1.0, 5.0], [-5, 0, 0, 0, 0]),
+        ([2.0] * 5, [0] * 5),
+    ],  # the mean deviation is 0.8; then there is none
+)
+def test_losses_of_which_most_are_alike_are_compared_in_mean_deviations(
+    controls: list[float], scores: list[float]
+) -> None:
+    found = standing(Losses.of([0.5, *controls], light_manifest([True, *[False] * 5])))
+    assert sorted(found.control_scores.tolist()) == pytest.approx(scores)
+
+
+def test_controls_of_other_kinds_count_where_there_are_few() -> None:
+    # textures: planted 4, controls 1, 5, 9; blobs: controls 10, 20, 30, scaled to -1, 0, 1
+    manifest = light_manifest([True, False, False, False, False, False, False], kinds=("texture", "blob"))
+    losses = Losses.of([4.0, 10.0, 1.0, 20.0, 5.0, 30.0, 9.0], manifest)
+    found = standing(losses)
+    # among 1, 4, 5, 9: median 4.5, deviations 3.5, 0.5, 0.5, 4.5, so 2; the planted one at -0.25: below it 1, and -1
+    assert found.scores == pytest.approx([0.25])
+    assert (found.ranks.tolist(), found.references.tolist()) == ([3], [6])
+    assert found.exposures == pytest.approx([1.0])
+    assert found.p_values == pytest.approx([3 / 7])
+
+
+@pytest.mark.parametrize(("controls", "alone"), [(98, False), (99, True)])
+def test_99_controls_of_a_kind_are_enough(controls: int, alone: bool) -> None:
+    fates = [True, *[False] * controls]
+    assert standing(Losses.of(np.arange(controls + 1.0), light_manifest(fates))).same_kind is alone
+
+
+def test_a_kind_that_is_planted_and_has_no_control_is_ranked_among_the_others() -> None:
+    manifest = light_manifest([True, False, True, False], kinds=("texture", "blob"))
+    found = standing(Losses.of([5.0, 1.0, 7.0, 2.0], manifest))
+    assert found.references.tolist() == [2, 2]
+    assert not found.same_kind
+
+
+def test_shuffles_in_blocks_are_as_many_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = _losses(np.random.default_rng(12).normal(0, 1, 20), 12, ("texture",))
+    whole = rank_test(losses, losses.planted, level=0.05, shuffles=4000, seed=0)
+    monkeypatch.setattr(coins, "_VALUES_AT_ONCE", 20 * 7)
+    parts = rank_test(losses, losses.planted, level=0.05, shuffles=4000, seed=0)
+    assert parts.p_value == pytest.approx(whole.p_value, abs=0.03)
+    assert (parts.p_value * 4001) % 1 == pytest.approx(0, abs=1e-6)
+
+
+def test_the_best_of_all_falls_is_found_as_often_as_there_are_falls() -> None:
+    losses = Losses.of([1.0, 2.0, 3.0, 4.0], light_manifest([True, True, False, False]))
+    found = rank_test(losses, losses.planted, level=0.5, shuffles=9999, seed=0)
+    assert found.p_value == pytest.approx(1 / 6, abs=0.015)  # two of four
+    worst = Losses.of([4.0, 3.0, 2.0, 1.0], light_manifest([True, True, False, False]))
+    assert rank_test(worst, worst.planted, level=0.5, shuffles=99, seed=0).p_value == 1.0
+    assert rank_test(losses, losses.planted, level=0.1, shuffles=9999, seed=0).detectable is None  # 1/6 is the least
+
+
+@pytest.mark.parametrize(("kinds", "least"), [(("texture",), 1 / 24), (("texture", "blob"), 1 / 4)])
+def test_a_perfect_trend_is_as_rare_as_its_order_within_kinds(kinds: tuple[str, ...], least: float) -> None:
+    manifest = light_manifest([True] * 4 + [False] * 4, kinds=kinds, repetitions=(1, 2, 3, 4))
+    losses = Losses.of(np.arange(8.0), manifest)
+    times = losses.repetitions[losses.planted].astype(float)
+    if len(kinds) == 1:
+        found = trend(losses, times * 10, shuffles=9999, seed=0)
+        assert found is not None
+        assert found == pytest.approx((1.0, least), abs=0.01)
+        falling = trend(losses, -times, shuffles=99, seed=0)
+        assert falling is not None
+        assert falling == pytest.approx((-1.0, 1.0))
+    else:  # texture 1, blob 1, texture 2, blob 2
+        found = trend(losses, np.array([1.0, 2.0, 3.0, 4.0]), shuffles=9999, seed=0)
+        assert found is not None
+        assert found[1] == pytest.approx(least, abs=0.02)
+
+
+def test_no_trend_is_told_where_nothing_differs() -> None:
+    losses = Losses.of(np.arange(4.0), light_manifest([True, True, False, False], repetitions=(1, 2)))
+    assert trend(losses, np.array([1.0, 1.0]), shuffles=99, seed=0) is None
+    assert trend(losses, np.array([1.0, 2.0]), shuffles=99, seed=0) is not None

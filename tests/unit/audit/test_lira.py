@@ -142,3 +142,60 @@ def test_what_does_not_fit_is_refused() -> None:
         likelihood_ratios(target, Shadows(shadows.losses[:2], shadows.inside[:2]), online=False, fixed_variance=False)
     with pytest.raises(UsageError, match="must be finite"):
         Shadows(np.where(shadows.inside[:, :, None], -np.inf, shadows.losses), shadows.inside)
+
+
+def test_a_threshold_lets_as_many_of_the_shadows_controls_through_as_it_says() -> None:
+    held = np.arange(100.0)[::-1]
+    point = calibrated(np.array([94.0, 94.5, 99.0]), np.array([0.0, 95.0]), held, 0.05)
+    assert (point.threshold, point.shadow_controls, point.false_positive_rate) == (94.0, 100, 0.05)  # five are above
+    assert (point.members.successes, point.members.trials) == (2, 3)
+    assert (point.controls.successes, point.controls.trials) == (1, 2)
+    assert calibrated(held, held, held, 0.29).controls.successes == 29  # 0.29 * 100 falls short of 29 as a float
+    assert calibrated(held, held, held, 0.01).resolved
+    assert not calibrated(held, held, held[1:], 0.01).resolved
+    told = point.to_json()
+    assert told == {
+        "false_positive_rate": 0.05, "resolved": True, "shadow_controls": 100, "threshold": 94.0,
+        "true_positive_rate": point.members.to_json(), "controls": point.controls.to_json(),
+    }  # fmt: skip
+
+
+def test_shadows_that_agree_have_the_spread_of_rounding() -> None:
+    inside = np.array([[True], [False], [True], [False]])
+    shadows = Shadows(np.zeros((4, 1, 1)), inside)
+    found = likelihood_ratios(np.array([[-1e-6]]), shadows, online=False)
+    assert found == pytest.approx([-log(erfc(1 / sqrt(2)) / 2)])  # one deviation of 1e-6 below
+
+
+@pytest.mark.parametrize(
+    ("models", "online", "fixed", "judged"),
+    [(3, True, True, False), (4, True, True, True), (4, True, False, False), (6, True, False, True)],
+)
+def test_controls_of_shadows_need_models_on_each_side_that_are_left(
+    models: int, online: bool, fixed: bool, judged: bool
+) -> None:
+    inside = np.tile(np.arange(models) % 2 == 0, (1, 5, 1))[0].T  # all samples in the even models
+    losses = np.random.default_rng(9).normal(size=(models, 5, 1))
+    found = shadow_controls(Shadows(losses, inside), online=online, fixed_variance=fixed)
+    assert len(found) == (5 * (models // 2) if judged else 0)
+
+
+def test_offline_asks_for_no_model_that_saw_a_sample() -> None:
+    losses = np.random.default_rng(10).normal(size=(3, 4, 1))
+    found = shadow_controls(Shadows(losses, np.zeros((3, 4), bool)), online=False)
+    assert len(found) == 12
+    rest = Shadows(losses[1:], np.zeros((2, 4), bool))
+    assert found[:4] == pytest.approx(likelihood_ratios(losses[0], rest, online=False))
+    assert len(shadow_controls(Shadows(losses, np.zeros((3, 4), bool)), online=True)) == 0
+
+
+def test_one_loss_a_sample_is_one_query() -> None:
+    losses = np.random.default_rng(11).normal(size=(6, 8))
+    inside = half_splits([str(row) for row in range(8)], 6, 11).inside
+    flat, deep = Shadows(losses, inside), Shadows(losses[:, :, None], inside)
+    assert flat.losses.shape == (6, 8, 1)
+    assert len(flat) == 6
+    assert np.array_equal(likelihood_ratios(losses[0], flat), likelihood_ratios(losses[0][:, None], deep))
+    assert len(flat.without(0)) == 5
+    assert np.array_equal(flat.without(0).losses, flat.losses[1:])
+    assert np.array_equal(flat.without(5).inside, inside[:5])

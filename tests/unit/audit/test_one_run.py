@@ -7,6 +7,7 @@ from math import comb, exp, log
 import numpy as np
 import pytest
 
+from dedupkit.audit.coins import Losses
 from dedupkit.audit.epsilon import epsilon_lower_bound
 from dedupkit.audit.one_run import one_run_epsilon, one_run_p_value
 from dedupkit.errors import UsageError
@@ -143,3 +144,116 @@ def test_bad_arguments_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             epsilon_lower_bound(losses, manifest, **arguments)
+
+
+@pytest.mark.parametrize(("guesses", "correct"), [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3)])
+def test_guesses_go_from_both_ends_the_surest_first(guesses: int, correct: int) -> None:
+    # by loss, lowest first: planted, control, planted, planted, control; guessed in turn from below "in", above "out"
+    losses, planted = [2.0, 5.0, 1.0, 4.0, 3.0], [False, False, True, True, True]
+    manifest = light_manifest(planted, assignment="independent")
+    found = epsilon_lower_bound(losses, manifest, guesses=guesses)
+    assert (found.correct, found.guesses, found.canaries, found.paired) == (correct, guesses, 5, False)
+    assert found.tried == (guesses,)
+
+
+@pytest.mark.parametrize(
+    ("coins", "tried"), [(7, (7,)), (15, (15,)), (16, (16, 8)), (63, (63, 31, 15)), (64, (64, 32, 16, 8))]
+)
+def test_all_guesses_a_half_and_so_on_down_to_eight_are_tried(coins: int, tried: tuple[int, ...]) -> None:
+    planted = [number % 2 == 0 for number in range(coins)]
+    found = epsilon_lower_bound(np.arange(coins), light_manifest(planted, assignment="independent"))
+    assert found.tried == tried
+    told = f"{len(tried)} numbers of guesses were tried, each at a confidence corrected for it."
+    assert (told in found.limits) is (len(tried) > 1)
+
+
+def test_the_confidence_is_corrected_for_the_numbers_that_are_tried() -> None:
+    planted = np.array(halves(64, 5))
+    found = epsilon_lower_bound((~planted).astype(float), light_manifest(planted.tolist(), assignment="independent"))
+    assert (found.guesses, found.correct) == (64, 64)
+    assert found.epsilon == pytest.approx(one_run_epsilon(64, 64, confidence=1 - 0.05 / 4))
+    assert found.most == found.epsilon
+
+
+@pytest.mark.parametrize(("heads", "paired"), [(16, False), (17, True), (4, False), (3, True)])
+def test_of_20_coins_16_heads_are_still_fair(heads: int, paired: bool) -> None:
+    # two-sided binomial p-values: 0.0118 of 16, 0.0026 of 17
+    planted = [number < heads for number in range(20)]
+    found = epsilon_lower_bound(np.arange(20), light_manifest(planted, assignment="independent"))
+    assert found.paired is paired
+    assert found.canaries == (min(heads, 20 - heads) if paired else 20)
+
+
+@pytest.mark.parametrize(("planted", "correct"), [([True, False], 1), ([False, True], 0)])
+def test_pairs_that_lose_alike_are_guessed_by_number(planted: list[bool], correct: int) -> None:
+    found = epsilon_lower_bound([3.0, 3.0], light_manifest(planted))
+    assert (found.correct, found.guesses, found.paired) == (correct, 1, True)
+
+
+def test_of_a_pair_the_lower_loss_is_guessed_whichever_number_it_has() -> None:
+    for losses, planted in (([1.0, 2.0], [True, False]), ([2.0, 1.0], [False, True])):
+        assert epsilon_lower_bound(losses, light_manifest(planted)).correct == 1
+        assert epsilon_lower_bound([-each for each in losses], light_manifest(planted)).correct == 0
+
+
+def test_no_more_pairs_are_guessed_about_than_there_are() -> None:
+    planted = [number < 4 for number in range(12)]
+    found = epsilon_lower_bound(np.arange(12), light_manifest(planted), guesses=12)
+    assert (found.guesses, found.canaries, found.correct) == (4, 4, 4)
+
+
+def test_pairs_are_of_one_kind_and_one_repetition_count() -> None:
+    manifest = light_manifest([True, False, False, True], kinds=("texture", "blob"))  # texture: 0 and 2, blob: 1 and 3
+    found = epsilon_lower_bound([1.0, 8.0, 2.0, 9.0], manifest)
+    assert (found.canaries, found.correct) == (2, 1)  # the blob that was planted has the higher loss of the two
+    apart = light_manifest([True, False], kinds=("texture", "blob"))
+    with pytest.raises(UsageError, match="no planted canary has a control of its kind and repetitions"):
+        epsilon_lower_bound([1.0, 2.0], apart)
+
+
+@pytest.mark.parametrize(("losses", "first"), [([1.0, 3.0, 4.0, 2.0], 1), ([4.0, 2.0, 1.0, 3.0], 0)])
+def test_the_most_different_pair_is_guessed_first(losses: list[float], first: int) -> None:
+    # once: 0 and 2, which differ most; twice: 1 and 3; of either one pair has the planted one below
+    manifest = light_manifest([True, True, False, False], repetitions=(1, 2))
+    assert [epsilon_lower_bound(losses, manifest, guesses=each).correct for each in (1, 2)] == [first, 1]
+
+
+def test_places_within_kinds_are_ranks_with_ties_halved() -> None:
+    manifest = light_manifest([True, False, True, False, True], kinds=("texture", "blob"))
+    losses = Losses.of([5.0, 9.0, 1.0, 3.0, 5.0], manifest)  # textures 5, 1, 5; blobs 9, 3
+    assert losses.within_kinds() == pytest.approx([2.5 / 4, 2 / 3, 1 / 4, 1 / 3, 2.5 / 4])
+
+
+def test_a_bound_in_plain_types_has_all_of_it() -> None:
+    planted = np.array(halves(20, 6))
+    found = epsilon_lower_bound((~planted).astype(float), light_manifest(planted.tolist(), repetitions=(1, 2)))
+    told = found.to_json()
+    assert set(told) == {
+        "epsilon", "per_record", "most", "correct", "guesses", "canaries", "records", "delta", "confidence", "tried",
+        "paired", "answer", "limits",
+    }  # fmt: skip
+    assert told["tried"] == list(found.tried)
+    assert (told["epsilon"], told["answer"], told["limits"]) == (found.epsilon, found.answer, list(found.limits))
+
+
+@pytest.mark.parametrize("given", [{"delta": -1e-9}, {"delta": 1.0}, {"confidence": 0.0}, {"confidence": 1.0}])
+def test_what_is_no_probability_is_refused(given: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="must be in"):
+        epsilon_lower_bound(np.zeros(20), light_manifest(halves(20, 7)), **given)  # type: ignore[arg-type]
+
+
+def test_delta_and_confidence_reach_the_bound() -> None:
+    planted = np.array(halves(100, 8))
+    losses, manifest = (~planted).astype(float), light_manifest(planted.tolist(), assignment="independent")
+    found = epsilon_lower_bound(losses, manifest, guesses=100, delta=1e-3, confidence=0.9)
+    assert found.epsilon == pytest.approx(one_run_epsilon(100, 100, delta=1e-3, canaries=100, confidence=0.9))
+    assert (found.delta, found.confidence) == (1e-3, 0.9)
+    assert "With 90 % confidence" in found.answer
+    assert "(delta = 0.001)" in found.answer
+
+
+def test_one_guess_rules_out_what_one_coin_can() -> None:
+    assert one_run_epsilon(1, 1) == 0  # it is right by chance in half of all runs
+    assert one_run_epsilon(0, 5) == 0
+    assert one_run_epsilon(5, 5, confidence=0.5) == pytest.approx(log(0.5**0.2 / (1 - 0.5**0.2)))
+    assert one_run_p_value(0, 5, 1.0, delta=0.1) == 1.0

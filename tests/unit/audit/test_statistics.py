@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from dedupkit.audit.statistics import Curve, Share, difference_p_value, holm, mean_interval, p_values
+from dedupkit.audit.statistics import Curve, Share, difference_p_value, holm, mean_interval, p_values, percent
 from dedupkit.errors import UsageError
 
 
@@ -62,6 +62,96 @@ def test_perfect_separation_still_has_a_lower_bound() -> None:
     assert high == 1.0
     assert 0.6 < low < 0.9
     assert Curve(np.arange(10.0), np.arange(20.0) + 100).auc_interval[0] == 0.0
+
+
+def test_a_bound_where_nothing_is_misplaced_is_what_chance_leaves() -> None:
+    # of 10 and 20: the chance that none of 10 is misplaced, if each is with 1 - bound, is 0.05
+    assert Curve(np.arange(10.0) + 100, np.arange(20.0)).auc_interval == pytest.approx((0.05**0.1, 1.0))
+    assert Curve(np.arange(20.0), np.arange(10.0) + 100).auc_interval == pytest.approx((0.0, 1 - 0.05**0.1))
+
+
+@pytest.mark.parametrize("count", [1, 5, 100])
+def test_scores_that_are_all_alike_say_nothing(count: int) -> None:
+    curve = Curve(np.zeros(count), np.zeros(count))
+    assert (curve.auc, curve.auc_interval) == (0.5, (0.0, 1.0))
+
+
+def test_one_of_a_side_still_has_an_interval() -> None:
+    curve = Curve(np.array([2.5]), np.arange(5.0))
+    assert curve.auc == 0.6
+    # the variance is that of the controls' placements alone: 3 of 5 below
+    half = 1.959964 * (0.3 / 5) ** 0.5 / (0.6 * 0.4)
+    expected = [1 / (1 + np.exp(-each)) for each in (np.log(1.5) - half, np.log(1.5) + half)]
+    assert curve.auc_interval == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("members", "controls", "rate", "p_value"),
+    [
+        ([10.0], range(9), 0.0, 1 / 10),  # the first of ten, all orders being as likely
+        ([5.0, 6.0], [1, 2, 3], 0.0, 1 / 10),  # two before three: one of the ten orders
+        ([5.0, 2.5], [1, 2, 3], 0.0, 4 / 10),  # a control is not the first in four of ten
+        ([5.0, 6.0], [1, 2, 3], 1 / 3, 3 / 10),  # both before the second control
+        ([0.0, 0.5], [1, 2, 3], 0.0, 1.0),
+    ],
+)
+def test_the_p_value_of_a_point_is_that_of_counting_orders(
+    members: list[float], controls: list[float], rate: float, p_value: float
+) -> None:
+    assert Curve(np.array(members), np.array(controls)).at(rate).p_value == pytest.approx(p_value)
+
+
+def test_between_which_shares_chance_lies_is_that_of_counting_orders() -> None:
+    for count, bounds in ((9, (0.0, 1.0)), (99, (0.0, 0.0))):  # above all controls with 1 in 10, 1 in 100
+        assert Curve(np.zeros(1), np.arange(count)).at(0.0).by_chance == bounds
+    # Of three members k are above the second of two controls in 1, 2, 3, 4 of the ten orders, k = 0 ... 3
+    assert Curve(np.zeros(3), np.arange(2)).at(0.5).by_chance == (0.0, 1.0)
+
+
+def test_a_rate_allows_as_many_controls_as_it_says_also_where_floats_fall_short() -> None:
+    curve = Curve(np.arange(100.0), np.arange(100.0))
+    assert 0.29 * 100 < 29
+    assert curve.at(0.29).controls.successes == 29
+    assert curve.at(0.01).resolved
+    assert Curve(np.arange(9.0), np.arange(99.0)).at(0.01).resolved is False
+    assert curve.at(0.0).members.successes == 0
+    with pytest.raises(UsageError, match="false_positive_rate must be in"):
+        curve.at(-0.001)
+
+
+def test_a_curve_in_plain_types_is_that_of_a_hand_count() -> None:
+    found = Curve(np.array([2.0, 3.0]), np.array([1.0, 2.0])).to_json(rates=[0.5])
+    assert found["curve"] == [[0, 0, 0.5, 1], [0, 0.5, 1, 1]]  # thresholds 3, 2 and 1
+    assert (found["auc"], found["members"], found["controls"]) == (0.875, 2, 2)
+    assert 0 < found["auc_low"] < 0.875 < found["auc_high"] < 1
+    (point,) = found["at"]
+    assert set(point) == {
+        "false_positive_rate", "resolved", "true_positive_rate", "controls", "by_chance", "p_value",
+    }  # fmt: skip
+    assert (point["false_positive_rate"], point["resolved"]) == (0.5, True)
+    assert point["true_positive_rate"] | {"low": 0, "high": 1} == {
+        "successes": 2, "trials": 2, "share": 1.0, "low": 0, "high": 1,
+    }  # fmt: skip
+    assert point["controls"]["successes"] == 1
+    assert point["by_chance"] == {"low": 0.0, "high": 1.0}
+    assert [each["false_positive_rate"] for each in Curve(np.ones(1), np.zeros(1)).to_json()["at"]] == [0.001, 0.01]
+
+
+def test_a_share_in_plain_types_has_its_counts_and_no_value_of_no_trials() -> None:
+    assert Share(0, 20).to_json() == {
+        "successes": 0, "trials": 20, "share": 0.0, "low": 0.0, "high": pytest.approx(0.1684, abs=5e-5),
+    }  # fmt: skip
+    assert Share(0, 0).to_json() == {"successes": 0, "trials": 0, "share": None, "low": 0.0, "high": 1.0}
+    assert np.isnan(Share(0, 0).value)
+    assert Share(1, 4).value == 0.25
+    assert Share(3, 20, confidence=0.9).interval == pytest.approx((0.0422, 0.3437), abs=5e-5)  # beta.ppf by hand
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100"), (0.0995, "10"), (0.0994, "9.9"), (0.0013, "0.13"), (0.176, "18"), (0.0, "0")]
+)
+def test_percents_have_two_digits_that_count(share: float, text: str) -> None:
+    assert percent(share) == text
 
 
 def test_no_more_controls_than_allowed_are_taken_for_members() -> None:
@@ -128,6 +218,8 @@ def test_the_interval_of_a_mean_is_students() -> None:
     assert (low + high) / 2 == pytest.approx(2.5)
     assert high - 2.5 == pytest.approx(3.182446 * np.std([1, 2, 3, 4], ddof=1) / 2)
     assert mean_interval([1.0]) == (-np.inf, np.inf)
+    assert mean_interval([1.0, 3.0]) == pytest.approx((2 - 12.706205, 2 + 12.706205), rel=1e-6)  # t of one freedom
+    assert mean_interval([1.0, 3.0], confidence=0.5) == pytest.approx((1.0, 3.0))  # Cauchy's quartiles
 
 
 def test_scores_that_are_none_are_refused() -> None:

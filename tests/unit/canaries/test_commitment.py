@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +83,59 @@ def test_a_proof_under_another_commitment_is_refused(manifest: Manifest) -> None
 def test_what_is_no_proof_is_said_to_be_none(proof: Any, manifest: Manifest) -> None:
     with pytest.raises(UsageError, match="is no proof"):
         check_proof(proof, commitment_of(manifest))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"leaves": -1},
+        {"leaves": 1 << 70},
+        {"leaves": 0},
+        {"leaves": "many"},
+        {"format": "dedupkit canaries proof 2"},
+        {"root": "5"},
+        {"canaries": 7},
+        {"canaries": [{}]},
+    ],
+)
+def test_a_proof_with_something_else_in_its_place_is_none(manifest: Manifest, change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="is no proof"):
+        check_proof(prove(manifest) | change, commitment_of(manifest))
+
+
+@pytest.mark.parametrize(("name", "value"), [("salt", "z" * 64), ("image", "A"), ("image", ""), ("number", -1)])
+def test_a_canary_that_can_be_none_makes_no_proof(manifest: Manifest, name: str, value: Any) -> None:
+    proof = prove(manifest, [1])
+    proof["canaries"][0]["canary"][name] = value
+    with pytest.raises(UsageError, match="is no proof"):
+        check_proof(proof, commitment_of(manifest))
+
+
+def test_a_canary_counts_once_however_often_a_proof_shows_it(manifest: Manifest) -> None:
+    assert [each["place"] for each in prove(manifest, [3, 3, 1])["canaries"]] == [3, 1]
+    proof = prove(manifest, [3])
+    proof["canaries"] *= 2
+    with pytest.raises(UsageError, match="is no proof"):
+        check_proof(proof, commitment_of(manifest))
+
+
+def test_the_commitment_is_a_digest_over_count_and_root_as_written_out(manifest: Manifest) -> None:
+    leaves = [
+        bytes.fromhex(canary.salt)
+        + json.dumps(
+            {
+                "caption": canary.caption, "format": "jpeg", "height": 72, "hidden_box": None,
+                "image_sha256": hashlib.sha256(base64.b64decode(canary.image)).hexdigest(), "kind": "texture",
+                "number": canary.number, "planted": canary.planted, "repetitions": canary.repetitions, "width": 96,
+            },
+            separators=(",", ":"),
+        ).encode()
+        for canary in manifest.canaries
+    ]  # fmt: skip
+    level = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    while len(level) > 1:  # of eight leaves the tree is whole
+        level = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=True)]
+    assert commitment_of(manifest) == hashlib.sha256(b"\x02" + bytes(7) + b"\x08" + level[0]).hexdigest()
 
 
 def test_the_salt_hides_what_is_committed_to(manifest: Manifest) -> None:

@@ -80,7 +80,9 @@ def test_reprs_show_nothing_secret(manifest: Manifest) -> None:
         assert str(secret) not in shown
 
 
-@pytest.mark.parametrize("change", [{"secret": "short"}, {"canaries": [{"caption": "velvet kettle"}]}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "change", [{"secret": "short"}, {"secret": "z" * 64}, {"canaries": [{"caption": "velvet kettle"}]}, {"extra": 1}]
+)
 def test_what_is_wrong_with_a_manifest_is_not_quoted(
     manifest: Manifest, tmp_path: Path, change: dict[str, object]
 ) -> None:
@@ -92,6 +94,24 @@ def test_what_is_wrong_with_a_manifest_is_not_quoted(
     assert str(caught.value) == f"{place} is no manifest of canaries; name the one that `canaries make` wrote"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "", "null", "\udcff", '{"format": "dedupkit canaries 1, sealed"}'])
+def test_text_that_is_no_manifest_is_said_to_be_none(tmp_path: Path, text: str) -> None:
+    place = tmp_path / "m.json"
+    place.write_bytes(text.encode("utf-8", "surrogateescape"))
+    place.chmod(0o600)
+    with pytest.raises(UsageError):
+        read_manifest(place)
+
+
+def test_an_image_that_is_no_base64_makes_no_manifest(manifest: Manifest, tmp_path: Path) -> None:
+    content = manifest.model_dump(mode="json")
+    content["canaries"][0]["image"] = "A"
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    (tmp_path / "m.json").chmod(0o600)
+    with pytest.raises(UsageError, match="is no manifest"):
+        read_manifest(tmp_path / "m.json")
 
 
 def test_a_manifest_that_others_may_read_is_warned_of(

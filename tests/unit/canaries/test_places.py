@@ -108,3 +108,88 @@ def test_larger_shards_get_more(canary: Callable[..., Canary], manifest: Manifes
     assert [len(each) for each in shares(many, [1000, 3000, 2000])] == pytest.approx([10, 30, 20], abs=1)
     assert [len(each) for each in shares(many, [0, 3000, 2000])] == [20] * 3  # one of unknown size
     assert shares(many, []) == []
+
+
+def test_a_row_with_room_is_one_between_numbers_that_leave_some(canary: Callable[..., Canary]) -> None:
+    keys = ["0001", "0002", "0004", "0005", "0007", "x", "0009", "0012", "0013", "00020"]  # 3, 6, 10 and 11 are free
+    rows = {each.row: each.key for seed in range(40) for each in placed(keys, [canary(0)], seed)}
+    assert set(rows) == {2, 4, 7}  # not beside the key that is no number, nor where keys grow longer
+    assert (rows[2], rows[4]) == ("0003", "0006")
+    assert rows[7] in ("0010", "0011")
+
+
+def test_a_few_keys_of_another_kind_do_not_hide_the_pattern(canary: Callable[..., Canary]) -> None:
+    numbers = [f"{3 * number:04d}" for number in range(18)]
+    nine = placed([*numbers, "readme", "index"], [canary(0)])[0].key  # nine tenths are numbers
+    assert nine.isdigit()
+    fewer = placed([*numbers[:-1], "readme", "index"], [canary(0, caption="a velvet kettle")])[0].key
+    assert fewer in ("velvet", "kettle")
+
+
+def test_long_hexadecimal_numbers_are_no_decimal_ones(canary: Callable[..., Canary]) -> None:
+    keys = sorted(f"{number:016x}" for number in np.random.default_rng(3).integers(1 << 60, size=30))
+    found = placed(keys, [canary(number) for number in range(6)])
+    assert all(len(each.key) == 16 and keys[each.row - 1] < each.key < keys[each.row] for each in found)
+    assert any(set(each.key) & set("abcdef") for each in found)
+    uuids = sorted(f"{key[:8]}-{key[8:12]}-{key[12:]}-0000-{key[:12]}" for key in keys)
+    (mine,) = placed(uuids, [canary(0)])
+    assert [len(part) for part in mine.key.split("-")] == [8, 4, 4, 4, 12]
+    assert uuids[mine.row - 1] < mine.key < uuids[mine.row]
+
+
+def test_numbers_that_are_not_padded_grow_longer(canary: Callable[..., Canary]) -> None:
+    keys = [str(number) for number in range(1, 100)]
+    assert {each.key for each in placed(keys, [canary(0), canary(1)])} == {"100", "101"}
+    assert {each.key for each in placed(keys, [canary(0)], after=7000)} == {"7000"}
+    keys = [f"IMG_{number}_final.jpg" for number in range(8, 12)]
+    assert placed(keys, [canary(0)])[0].key == "IMG_12_final.jpg"
+
+
+def test_a_shard_in_no_order_with_no_numbers_left_goes_on_after_its_highest(canary: Callable[..., Canary]) -> None:
+    keys = ["3", "1", "2", "0"]
+    assert placed(keys, [canary(0)])[0].key == "4"
+    some = {placed(["9", "1", "2", "0"], [canary(0)], seed)[0].key for seed in range(60)}
+    assert some == {"3", "4", "5", "6", "7", "8"}  # six are free
+
+
+def test_a_word_of_a_neighbour_alone_is_replaced(canary: Callable[..., Canary]) -> None:
+    keys = ["set/a_photo of-brick.png", "set/a_photo of-coffee.png"]
+    found = placed(keys, [canary(0, caption="a velvet", format="png")])
+    assert found[0].key == "set/a_photo of-velvet.png"
+    assert placed(keys, [canary(0, caption=None)])[0].key == "set/a_photo of-picture.jpg"
+    many = placed(keys, [canary(number, caption="a velvet") for number in range(3)])
+    assert len({each.key for each in many}) == 3
+    assert all(each.key.startswith("set/a_photo of-velvet") for each in many)
+
+
+def test_rows_come_in_order(canary: Callable[..., Canary]) -> None:
+    for keys in ([f"{7 * number:05d}" for number in range(50)], [f"{number:05d}" for number in range(50)], ["b", "a"]):
+        rows = [each.row for each in placed(keys, [canary(number) for number in range(9)], 3)]
+        assert rows == sorted(rows)
+
+
+@pytest.mark.parametrize(
+    ("key", "format", "expected"),
+    [
+        ("{}.JPG", "jpeg", ".JPG"), ("{}.jpeg", "jpeg", ".jpeg"), ("{}.jfif", "jpeg", ".jfif"),
+        ("{}.jpe", "jpeg", ".jpe"), ("{}.png", "jpeg", ".jpg"), ("{}.jpg", "webp", ".webp"), ("{}.tar", "png", ".tar"),
+    ],
+)  # fmt: skip
+def test_endings_of_images_are_those_of_the_format(
+    key: str, format: str, expected: str, canary: Callable[..., Canary]
+) -> None:
+    keys = [key.format(f"{3 * number:04d}") for number in range(20)]
+    assert placed(keys, [canary(0, format=format)])[0].key[4:] == expected
+
+
+def test_canaries_are_spread_by_chance_that_the_secret_decides(
+    canary: Callable[..., Canary], manifest: Manifest
+) -> None:
+    many = manifest.model_copy(update={"canaries": tuple(canary(n) for n in range(40))})
+    other = many.model_copy(update={"secret": "77" * 32})
+    sizes = [100] * 10
+    assert shares(many, sizes) == shares(many, sizes) != shares(other, sizes)
+    assert sorted(itertools.chain(*shares(many, sizes))) == list(range(40))
+    assert shares(many, [5]) == [shares(many, [5])[0]]
+    assert len(shares(many, [5])[0]) == 40
+    assert shares(manifest.model_copy(update={"canaries": manifest.controls}), [1, 2]) == [[], []]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from dedupkit.canaries import Planting, planting_of, write_manifest
-from dedupkit.canaries.planting import manifest_beside
+from dedupkit.canaries.planting import manifest_beside, manifest_place
 from dedupkit.errors import RunError, UsageError
 from dedupkit.recipe import Canaries, Recipe
 from dedupkit.sample import PAIRS, position
@@ -30,11 +30,18 @@ class FakeTables:
     """Fingerprints of two shards."""
 
     digests: list[list[bytes]]
+    actions: dict[int, str] = field(default_factory=dict)
 
     def fingerprints(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         rows = [{"position": position(number, row), "sha256": value} for row, value in enumerate(self.digests[number])]
         schema = pa.schema({"position": pa.uint64(), "sha256": pa.binary(32)})
         return pa.Table.from_pylist(rows, schema=schema).select(columns)
+
+    def decisions(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """All are kept but those with another action."""
+        places = [position(number, row) for row in range(len(self.digests[number]))]
+        actions = [self.actions.get(place, "keep") for place in places]
+        return pa.table({"position": pa.array(places, pa.uint64()), "action": actions}).select(columns)
 
 
 @pytest.fixture
@@ -153,3 +160,101 @@ def test_a_manifest_that_was_replaced_is_read_again(manifest: Manifest, tmp_path
     write_manifest(other, tmp_path / "m.json", replace=True)
     os.utime(tmp_path / "m.json", (time.time() + 5,) * 2)
     assert Planting.open(tmp_path / "m.json").manifest == other
+
+
+@pytest.mark.parametrize(
+    ("actions", "exempt", "lost"),
+    [
+        ({}, ("dedup",), 0),
+        ({1: "drop", 2: "quarantine"}, ("dedup",), 2),
+        ({1: "drop", 2: "quarantine"}, (), 1),  # dedup may take them
+        ({0: "drop", 13: "quarantine"}, ("dedup",), 0),  # others
+    ],
+)
+def test_decisions_are_held_against_the_manifest(
+    actions: dict[int, str], exempt: tuple[str, ...], lost: int, planting: Planting, manifest: Manifest, tmp_path: Path
+) -> None:
+    tables = tables_of(manifest, [b"d" * 32])
+    tables.actions = {position(1, row): action for row, action in actions.items()}
+    held = Planting.open(tmp_path / "m.json", exempt=exempt)
+    positions = held.check(tables, 2)
+    if not lost:
+        held.check_decisions(tables, 2, positions)
+        return
+    with pytest.raises(RunError, match=f"^{lost} copies of canaries would not stay in the set; make the canaries"):
+        held.check_decisions(tables, 2, positions)
+
+
+def test_a_source_that_holds_some_of_them_already_is_no_error_unless_they_are_planted(
+    manifest: Manifest, planting: Planting, tmp_path: Path
+) -> None:
+    some = FakeTables([[], [manifest.planted[0].sha256]])
+    protecting = Planting.open(tmp_path / "m.json", plants=False)
+    assert protecting.check(some, 2).tolist() == [position(1, 0)]  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=r"^5 canaries are missing; the source changed"):
+        planting.check(some, 2)  # type: ignore[arg-type]
+
+
+def test_both_ends_of_a_pair_may_be_the_canary(planting: Planting, manifest: Manifest) -> None:
+    plain, canary, later = position(1, 0), position(1, 3), position(1, 13)
+    pairs = pairs_of((plain, canary), (canary, later), (plain, later))
+    (left,) = planting.without_pairs([pairs], tables_of(manifest, [b"d" * 32]), 2)
+    assert left.select(["a", "b"]).to_pylist() == [{"a": plain, "b": later}]
+
+
+def test_planted_canaries_are_held_and_controls_are_not(planting: Planting, manifest: Manifest) -> None:
+    assert all(planting.holds(canary.sha256) for canary in manifest.planted)
+    assert not any(planting.holds(canary.sha256) for canary in manifest.controls)
+    assert planting.exempts(manifest.planted[0].sha256, "dedup")
+    assert not planting.exempts(manifest.planted[0].sha256, "hygiene")
+
+
+def test_a_passphrase_of_the_environment_closes_and_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedupkit.canaries.sealing._SCRYPT", {"n": 1 << 10, "r": 8, "p": 1})
+    monkeypatch.setenv("DEDUPKIT_PASSPHRASE", "several plain words")
+    found = planting_of(recipe(planted=1), open_source(samples(3)), tmp_path / "out")
+    assert found is not None
+    assert b"sealed" in manifest_beside(tmp_path / "out").read_bytes()
+    assert len(found.manifest.planted) == 1
+    monkeypatch.delenv("DEDUPKIT_PASSPHRASE")
+    with pytest.raises(UsageError, match="is encrypted"):
+        planting_of(recipe(planted=1), open_source(samples(3)), tmp_path / "out")
+    again = planting_of(recipe(planted=1), open_source(samples(3)), tmp_path / "out", passphrase="several plain words")
+    assert again is not None
+    assert again.commitment == found.commitment
+
+
+@pytest.mark.parametrize(("planted", "controls", "right"), [(5, 3, True), (6, 2, True), (8, 0, True), (6, 3, False)])
+def test_of_independent_coins_the_sum_alone_has_to_be_that_of_the_recipe(
+    manifest: Manifest, tmp_path: Path, planted: int, controls: int, right: bool
+) -> None:
+    write_manifest(manifest.model_copy(update={"assignment": "independent"}), tmp_path / "m.json")
+    wanted = recipe(planted=planted, controls=controls, manifest=str(tmp_path / "m.json"))
+    if right:
+        found = planting_of(wanted, open_source(samples(3)), tmp_path / "out")
+        assert found is not None
+        assert found.plants
+        assert found.exempt == ("dedup", "augmentation")
+    else:
+        with pytest.raises(UsageError, match="holds 6 planted canaries and 2 controls, the recipe asks for 6 and 3"):
+            planting_of(wanted, open_source(samples(3)), tmp_path / "out")
+
+
+def test_a_manifest_never_lies_on_a_store(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="would lie on a store; name a local file") as caught:
+        manifest_place(recipe(planted=1, manifest="s3://user:secret@bucket/m.json"), tmp_path / "out")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(UsageError, match="never lies on a store; name a local file"):
+        manifest_place(recipe(planted=1), "s3://bucket/out")
+    named = recipe(planted=1, manifest=str(tmp_path / "m.json"))
+    assert manifest_place(named, "s3://bucket/out") == tmp_path / "m.json"
+    assert manifest_place(named, tmp_path / "out") == tmp_path / "m.json"
+    assert manifest_place(recipe(planted=1), tmp_path / "out") == tmp_path / "out.canaries.private.json"
+
+
+@pytest.mark.parametrize("way", ["out/m.json", "out/deep/m.json", "elsewhere/../out/m.json", "link/m.json"])
+def test_a_manifest_in_the_output_is_found_whatever_way_leads_there(way: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to("out")
+    with pytest.raises(UsageError, match="would lie in the output folder"):
+        manifest_place(recipe(planted=1, manifest=str(tmp_path / way)), tmp_path / "out")

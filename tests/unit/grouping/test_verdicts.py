@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedupkit.grouping.verdicts import Verdicts, grouped_positions, judge
+from dedupkit.grouping.verdicts import VERDICTS, Marks, Verdicts, grouped_positions, judge
 from dedupkit.sample import PAIRS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Pair = tuple[int, int, str, int | None, str | None, str | None]
 
@@ -24,14 +27,29 @@ def near(a: int, b: int, bits: int = 5, orientation: str = "as is", trimmed: str
     return (a, b, "perceptual", bits, orientation, trimmed)
 
 
-def judged(pairs: list[Pair], best: list[int], max_copies: int = 1) -> Verdicts:
-    """Verdicts where samples rank in the order of `best`, a list of positions."""
+def judged(
+    pairs: list[Pair],
+    best: list[int],
+    max_copies: int | None = 1,
+    *,
+    cosines: Sequence[float | None] = (),
+    kept: Sequence[int] = (),
+    dropped: Sequence[int] = (),
+) -> Verdicts:
+    """Verdicts where samples rank in the order of `best`, a list of positions, with marks at some."""
     given = [[pair[place] for pair in pairs] for place in range(6)]
-    rest = [[None] * len(pairs)] * (len(PAIRS) - 6)
-    table = pa.table([*given, *rest], schema=PAIRS)
+    columns = dict(zip(PAIRS.names, given, strict=False))
+    columns |= {name: [None] * len(pairs) for name in PAIRS.names[6:]} | ({"cosine": cosines} if cosines else {})
+    table = pa.table([pa.array(columns[field.name], field.type) for field in PAIRS], schema=PAIRS)
     positions = grouped_positions(table["a"], table["b"])
     assert positions.tolist() == sorted(best)
-    return judge(table, positions, np.array([best.index(position) for position in positions.tolist()]), max_copies)
+    marks = Marks(np.isin(positions, kept), np.isin(positions, dropped)) if len(kept) + len(dropped) else None
+    rank = np.array([best.index(position) for position in positions.tolist()], np.int64)
+    return judge(table, positions, rank, max_copies, marks)
+
+
+def by_descriptor(a: int, b: int, tier: str = "descriptor") -> Pair:
+    return (a, b, tier, None, None, None)
 
 
 def reasons(verdicts: Verdicts) -> dict[int, str]:
@@ -201,3 +219,91 @@ def test_every_dropped_sample_names_a_kept_one_that_it_or_its_equal_is_paired_wi
         assert star[0] == one
         stay = [position for position in star if not why[position].endswith("duplicate")]
         assert stay == star[:max_copies]
+
+
+@pytest.mark.parametrize(
+    ("tier", "reason"),
+    [
+        ("perceptual", "perceptual_duplicate"),
+        ("geometric", "geometric_duplicate"),
+        ("descriptor", "descriptor_duplicate"),
+        ("look_alike", "look_alike"),
+    ],
+)
+def test_each_tier_has_its_reason(tier: str, reason: str) -> None:
+    verdicts = judged([by_descriptor(0, 1, tier)], best=[0, 1])
+    assert reasons(verdicts) == {0: "representative", 1: reason}
+    assert verdicts.tier.to_pylist() == [None, tier]
+
+
+def test_of_two_kept_ones_the_nearer_is_named_by_descriptor_too() -> None:
+    pairs = [by_descriptor(0, 1), by_descriptor(1, 2)]
+    assert kept_of(judged(pairs, best=[0, 2, 1], cosines=[0.95, 0.96]))[1] == 2
+    assert kept_of(judged(pairs, best=[0, 2, 1], cosines=[0.96, 0.95]))[1] == 0
+    assert kept_of(judged(pairs, best=[0, 2, 1], cosines=[0.95, None]))[1] == 0  # of one that is not known least
+    assert kept_of(judged(pairs, best=[2, 0, 1], cosines=[0.95, 0.95]))[1] == 2  # as near: the better one
+
+
+def test_a_pair_by_hash_is_nearer_than_any_by_descriptor() -> None:
+    pairs = [near(0, 1, 256), by_descriptor(1, 2)]
+    assert kept_of(judged(pairs, best=[2, 0, 1], cosines=[None, 1.0]))[1] == 0
+    assert kept_of(judged([near(1, 2, 256), by_descriptor(0, 1)], best=[0, 2, 1], cosines=[None, 1.0]))[1] == 2
+
+
+def test_what_is_known_of_a_pair_stands_in_the_evidence() -> None:
+    verdicts = judged([near(0, 1, 7), near(0, 2, 9)], best=[0, 1, 2], cosines=[0.5, 0.25])
+    found = [evidence_of(verdicts, position) for position in (1, 2)]
+    assert [each["cosine"] for each in found] == [0.5, 0.25]
+    assert [each["hamming_bits"] for each in found] == [7, 9]
+
+
+def test_without_a_limit_all_copies_stay() -> None:
+    verdicts = judged([same(0, 1), near(0, 2), near(0, 3)], best=[0, 1, 2, 3], max_copies=None)
+    assert list(reasons(verdicts).values()) == ["representative", "spare_copy", "spare_copy", "spare_copy"]
+    assert verdicts.copy.tolist() == [0, 1, 2, 3]
+    assert verdicts.copies_kept.tolist() == [4, 4, 4, 4]
+
+
+def test_copies_are_numbered_from_the_best_on_kept_ones_first() -> None:
+    pairs = [near(5, each) for each in (1, 2, 3, 4)]
+    verdicts = judged([(min(a, b), max(a, b), *rest) for a, b, *rest in pairs], best=[5, 3, 1, 4, 2], max_copies=2)
+    assert dict(zip(verdicts.positions.tolist(), verdicts.copy.tolist(), strict=True)) == {5: 0, 3: 1, 1: 2, 4: 3, 2: 4}
+    assert set(verdicts.copies_kept.tolist()) == {2}
+    kept = judged([(min(a, b), max(a, b), *rest) for a, b, *rest in pairs], best=[5, 3, 1, 4, 2], kept=[2, 4])
+    assert dict(zip(kept.positions.tolist(), kept.copy.tolist(), strict=True)) == {5: 0, 4: 1, 2: 2, 3: 3, 1: 4}
+    assert set(kept.copies_kept.tolist()) == {3}
+    assert reasons(kept)[4] == "spare_copy"
+
+
+def test_a_dropped_copy_takes_no_place_among_those_that_stay() -> None:
+    verdicts = judged([near(0, 1), near(0, 2), near(0, 3)], best=[0, 1, 2, 3], max_copies=2, dropped=[1])
+    assert reasons(verdicts) == {
+        0: "representative", 1: "perceptual_duplicate", 2: "spare_copy", 3: "perceptual_duplicate",
+    }  # fmt: skip
+    assert verdicts.through.to_pylist() == [None] * 4
+
+
+def test_who_is_a_copy_through_another_says_so() -> None:
+    verdicts = judged([near(0, 1), near(0, 2, 9)], best=[0, 1, 2], dropped=[0])
+    assert reasons(verdicts)[1] == "representative"
+    assert kept_of(verdicts)[2] == 1
+    assert verdicts.through.to_pylist() == [None, None, 0]
+    assert evidence_of(verdicts, 2)["hamming_bits"] == 9  # of the pair with the one that both are copies of
+
+
+def test_another_copy_of_the_same_bytes_follows_one_that_was_dropped() -> None:
+    verdicts = judged([same(0, 4), near(0, 1), near(0, 2)], best=[0, 1, 2, 4], dropped=[0])
+    assert kept_of(verdicts) == {0: 4, 1: 4, 2: 4, 4: 4}
+    assert verdicts.through.to_pylist() == [None] * 4
+    assert reasons(verdicts)[0] == "exact_duplicate"
+
+
+def test_the_table_has_a_row_for_each_sample_in_its_schema() -> None:
+    verdicts = judged([near(0, 1), same(3, 4)], best=[0, 1, 3, 4])
+    table = verdicts.table()
+    assert table.schema.equals(VERDICTS)
+    assert table["position"].to_pylist() == [0, 1, 3, 4]
+    assert table["reason"].to_pylist() == [
+        "representative", "perceptual_duplicate", "representative", "exact_duplicate",
+    ]  # fmt: skip
+    assert table["group_size"].to_pylist() == [2, 2, 2, 2]
