@@ -14,6 +14,7 @@ _NAMES = {
     "fds": "open files",
     "threads": "threads",
     "temporary_files": "temporary files",
+    "workers_rss_mib": "resident memory of its workers, MiB",
 }
 
 

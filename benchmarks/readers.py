@@ -26,7 +26,7 @@ from soak import pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from multiprocessing.synchronize import Event
+    from multiprocessing.synchronize import Barrier
 
 ASKED, REFRESH_EVERY, ADDITIONS = 100, 20, 8
 
@@ -36,15 +36,16 @@ def answer(index: Any, image: bytes) -> list[tuple[str, str | None]]:
     return sorted((twin.key, twin.tier) for twin in index.query(image))
 
 
-def read(place: str, images: Sequence[bytes], seed: int, until: float, go: Event, told: Path) -> None:
+def read(place: str, images: Sequence[bytes], seed: int, ready: Barrier, until: Any, told: Path) -> None:
     """Ask until the time is over; what was answered, how long it took, and what went wrong."""
     from dedupkit import Index
 
     rng, index = np.random.default_rng(seed), Index.open(place)
     answers: dict[str, list[Any]] = {}
     took, errors, changed = list[float](), list[str](), 0
-    go.wait()
-    while time.time() < until:
+    ready.wait()  # until all have opened it
+    ready.wait()  # until the time is set
+    while time.time() < until.value:
         number, began = int(rng.integers(len(images))), time.perf_counter()
         asked = f"{index.snapshot.state.generation} {number}"
         try:
@@ -71,20 +72,22 @@ def measured(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
     images = [made[int(each)] for each in np.random.default_rng(3).choice(len(made), ASKED, replace=False)]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["dedupkit.index.kept", "dedupkit.fingerprints.stage", "dedupkit.matching.suspects"])
-    go, until = context.Event(), time.time() + options.minutes * 60
+    ready, until = context.Barrier(options.readers + 1), context.Value("d", 0.0)
     files = [scratch / f"reader-{number}.json" for number in range(options.readers)]
     readers = [
-        context.Process(target=read, args=(str(place), images, seed, until, go, file))
+        context.Process(target=read, args=(str(place), images, seed, ready, until, file))
         for seed, file in enumerate(files)
     ]
     for reader in readers:
         reader.start()
-    go.set()
-    shutil.copytree(place, copies / str(index.snapshot.state.generation))
+    shutil.copytree(place, copies / str(index.snapshot.state.generation), ignore=shutil.ignore_patterns("lock"))
+    ready.wait()
+    until.value = time.time() + options.minutes * 60
+    ready.wait()
     for part in np.array_split(np.arange(half, len(samples)), ADDITIONS):
         index.add([samples[number] for number in part], name="set")
         shutil.copytree(place, copies / str(index.snapshot.state.generation), ignore=shutil.ignore_patterns("lock"))
-        time.sleep(max(0, (until - time.time()) / (2 * ADDITIONS)))
+        time.sleep(max(0, (until.value - time.time()) / (2 * ADDITIONS)))
     for reader in readers:
         reader.join()
     told = [json.loads(file.read_text()) if file.exists() else None for file in files]

@@ -5,9 +5,9 @@
 A set of small pictures is made out of the package's examples, a tenth of them copies, in tars of 1,000.  One process
 then goes over it again and again, once with `dedupkit.clean` into a new output and once through a
 `StreamingDeduplicator` that remembers a quarter of it, until the time is over.  Once a second another process looks at
-it and its children: resident memory, open files, threads, and files in the folder for temporary ones.  A round is one
-pass of each; of each round the mean counts, and what stands after it.  The first rounds, a tenth and two at least, are
-left out: allocators and caches fill.  What came out has to be the same each time.
+it: resident memory, that of its worker processes, open files, threads, and files in the folder for temporary ones.  A
+round is one pass of each; of each round the mean counts, and what stands after it.  The first rounds, a tenth and two
+at least, are left out: allocators and caches fill.  What came out has to be the same each time.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import tarfile
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SIDE, SHARD, COPIED, SECONDS = 72, 1000, 10, 1.0
-MEASURES = ("rss_mib", "fds", "threads", "temporary_files")
+MEASURES = ("rss_mib", "fds", "threads", "temporary_files", "workers_rss_mib")
 
 
 def pictures(count: int) -> Iterator[bytes]:
@@ -117,14 +118,12 @@ class Looking(threading.Thread):
 
     def _look(self) -> dict[str, float]:
         found = dict.fromkeys(MEASURES, 0.0)
-        for each in [self._process, *self._process.children(recursive=True)]:
-            try:
-                with each.oneshot():
-                    found["rss_mib"] += each.memory_info().rss / 2**20
-                    found["fds"] += each.num_fds()
-                    found["threads"] += each.num_threads()
-            except psutil.Error:  # it has ended in the meantime
-                continue
+        with suppress(psutil.Error), self._process.oneshot():
+            found["rss_mib"] = self._process.memory_info().rss / 2**20
+            found["fds"], found["threads"] = self._process.num_fds(), self._process.num_threads()
+        for each in self._process.children(recursive=True):
+            with suppress(psutil.Error):  # it has ended in the meantime
+                found["workers_rss_mib"] += each.memory_info().rss / 2**20
         found["temporary_files"] = sum(len(files) for _, _, files in os.walk(self._temporary))
         return {name: round(value, 1) for name, value in found.items()}
 
@@ -171,12 +170,16 @@ def judged(seen: list[dict[str, float]], ends: list[float]) -> dict[str, Any]:
     spans = [span for span in zip(ends[first:-1], ends[first + 1 :], strict=True) if span[1] < last]
     if len(spans) < 3:
         raise SystemExit(f"only {len(spans)} rounds were whole after the first {first}; give it more time")
-    slopes = {}
+    middles, slopes = [(start + stop) / 2 for start, stop in spans], {}
     for name in MEASURES:
-        means = [float(np.mean([look[name] for look in seen if start < look["s"] <= stop])) for start, stop in spans]
-        rests = [next(look[name] for look in seen if look["s"] > stop) for _, stop in spans]
-        middles = [(start + stop) / 2 for start, stop in spans]
-        slopes[name] = {"in_rounds": slope(middles, means), "at_rest": slope([stop for _, stop in spans], rests)}
+        looks = [[look[name] for look in seen if start < look["s"] <= stop] for start, stop in spans]
+        if name == "workers_rss_mib":  # they end when they idle for a minute
+            most = max(map(max, looks))
+            looks = [[value for value in each if value > most / 2] or [most] for each in looks]
+        slopes[name] = {"in_rounds": slope(middles, [float(np.mean(each)) for each in looks])}
+        if name != "workers_rss_mib":
+            rests = [next(look[name] for look in seen if look["s"] > stop) for _, stop in spans]
+            slopes[name]["at_rest"] = slope([stop for _, stop in spans], rests)
     return {"rounds": len(ends) - 1, "rounds_left_out": first, "slopes": slopes, "seen": seen}
 
 

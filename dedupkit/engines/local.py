@@ -117,6 +117,7 @@ class LocalEngine:
         from loky import get_reusable_executor
 
         notes = _notes()
+        forget(notes, ended_only=True)
         pool = get_reusable_executor(
             max_workers=self.processes, timeout=_IDLE_S, initializer=start_worker, initargs=_surroundings(notes)
         )

@@ -32,10 +32,11 @@ def end_hopeless(folder: Path) -> list[int]:
     return ended
 
 
-def forget(folder: Path) -> None:
-    """Remove the notes of processes that are no more."""
+def forget(folder: Path, *, ended_only: bool = False) -> None:
+    """Remove the notes of processes, or only of those that have ended by now, such as workers that nobody needed."""
     for path in folder.iterdir():
-        path.unlink(missing_ok=True)
+        if not (ended_only and path.name.isdecimal() and _is_child(int(path.name))):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
