@@ -85,7 +85,7 @@ def _scripts(
     rivals: str | None, fastdup: str | None
 ) -> dict[str, list[tuple[str | None, str, str, tuple[str, ...], str]]]:
     """Of each preset: interpreter, package, script, options after FOLDER and OUT, and the settings as a table shows."""
-    lite0 = "CNN of EfficientNet-lite0, cosine 0.9 (default)"  # its own network is in no package: see imagededup_cnn.py
+    lite0 = "CNN, EfficientNet-lite0, cosine 0.9 (default)"  # its own network is in no package: see imagededup_cnn.py
     return {
         "fast": [
             (rivals, "imagededup", "imagededup_phash.py", (), "PHash, distance 10 (default)"),
@@ -94,8 +94,8 @@ def _scripts(
             (fastdup, "fastdup", "fastdup_components.py", ("default",), "run and connected_components, defaults"),
         ],
         "thorough": [
-            (rivals, "imagededup", "imagededup_cnn.py", ("lite0", "0.9"), lite0),
             (fastdup, "fastdup", "fastdup_components.py", ("accurate",), "high_accuracy=True"),
+            (rivals, "imagededup", "imagededup_cnn.py", ("lite0", "0.9"), lite0),
         ],
     }
 
