@@ -64,7 +64,7 @@ def main() -> None:
         import dedupkit
 
         take_out(tuple(arguments.without.split(",")))
-        result = dedupkit.clean(arguments.source, arguments.into, recipe=dedupkit.Recipe(preset="fast"))
+        result = dedupkit.clean(arguments.source, arguments.into, recipe=dedupkit.Recipe(preset="fast"), workers=1)
         print(json.dumps(result.summary["samples"]))
         return
     taken: dict[tuple[str, ...], list[float]] = {parts: [] for parts in RUNS}

@@ -78,7 +78,7 @@ def engine_of(way: str, address: str) -> Iterator[Engine]:
         with open_engine("ray", address=address) as engine:
             yield engine
         return
-    with open_engine("local", workers=2 if way.endswith("2 processes") else None) as engine:
+    with open_engine("local", workers=2 if way.endswith("2 processes") else 1) as engine:
         yield engine
 
 
@@ -87,8 +87,9 @@ class Counted:
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.tasks = engine, 0
-        self.threads_a_task = engine.threads_a_task
-        self.check_reach = getattr(engine, "check_reach", lambda *_: None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)  # all else is the engine's
 
     def map(self, task: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         self.tasks += len(items)

@@ -57,7 +57,7 @@ def one(arguments: argparse.Namespace) -> dict[str, Any]:
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as out:
         recipe = dedupkit.Recipe(preset=arguments.preset)
-        result = dedupkit.clean(arguments.source, f"{out}/clean", recipe=recipe, progress=watch.heard)
+        result = dedupkit.clean(arguments.source, f"{out}/clean", recipe=recipe, workers=1, progress=watch.heard)
     return {"images": result.summary["samples"]["in"], "stages": watch.stages()}
 
 

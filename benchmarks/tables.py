@@ -268,6 +268,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "cifar10_10k": ("cifar10_10k.json", cifar10_table),
     "scale": ("scale.json", scale_table),
     "scale_small_images": ("scale_small_images.json", scale_table),
+    "embedding_list": ("embedding_list.json", scale_table),
     "fidelity": ("hash_fidelity.json", fidelity_table),
     "stages": ("stages.json", stages_table),
     "scale_model": ("scale_model.json", scale_model_table),

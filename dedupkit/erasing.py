@@ -131,8 +131,8 @@ def _write_report(
     }
     built = finished_report(out, told, decided_of(decisions), _pictures_left(work, plan))
     out.write_bytes("report.html", built.to_html().encode())
-    of_marks = {"overrides": told["overrides"]} if "overrides" in told else {}
-    out.write_json("report.json", built.to_json() | of_marks)
+    of_the_run = {name: told[name] for name in ("overrides", "contaminated") if name in told}
+    out.write_json("report.json", built.to_json() | of_the_run)
     write_cards(out, built.to_json())
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from dedupkit.guard import supervisor
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def draw_picture(seed: int, width: int = 320, height: int = 240) -> Image.Image:
@@ -27,3 +29,14 @@ def draw_picture(seed: int, width: int = 320, height: int = 240) -> Image.Image:
 def picture() -> Callable[..., Image.Image]:
     """The function that draws a picture from a seed."""
     return draw_picture
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _in_this_process() -> Iterator[None]:
+    """Let runs from Python stay in this process, as those of the command do: a worker takes a second to start.
+
+    `tests/integration/test_guard.py` has them in a worker, as users do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervisor, "_supervised", True)
+        yield

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from dedupkit import Index, Recipe, clean, decontaminate
+from dedupkit import Index, Recipe, clean, decontaminate, remove
 from dedupkit.cli import app
 from dedupkit.edits import EDITS
 from dedupkit.errors import UsageError
@@ -95,6 +96,9 @@ def test_fast_finds_planted_copies_and_keeps_the_training_sets_own(sets: Sets, t
     assert report["reasons"]["contaminated"] == report["samples"]["dropped"] == len(found)
     assert report["contaminated"] == told["contaminated"]
     assert report["samples"]["kept"] == report["samples"]["in"] - len(found)
+    rows = pq.read_table(out / "decisions.parquet").to_pylist()
+    remove(out, keys=[next(row["key"] for row in rows if row["action"] == "keep")])
+    assert json.loads((out / "report.json").read_text())["contaminated"] == told["contaminated"]
 
 
 def test_thorough_finds_every_planted_edit_and_no_other_picture(sets: Sets, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 
 import dedupkit
 from dedupkit.engines.local import LocalEngine
+from dedupkit.guard import supervisor
 from dedupkit.guard.trial import try_shard
 from dedupkit.recipe import Recipe
 from dedupkit.sample import Reason, Sample
@@ -43,6 +44,11 @@ def picture(seed: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(noise).resize((160, 120), Image.Resampling.NEAREST).save(buffer, "png")
     return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _as_users_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_supervised", False)
 
 
 @pytest.fixture(scope="module")
