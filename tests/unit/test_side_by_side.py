@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "side_by_side.md").read_text(encoding="utf-8")
 UNPROVEN = {"not found", "not found for images", "not stated", "none", "chooses none", "not looked at", ""}
@@ -83,7 +81,7 @@ def test_the_words_fit_the_numbers() -> None:
     for edit in ("crop", "overlay"):  # "its hashes find more crops and overlays than dedupkit's, at some wrong pairs"
         assert hashes["families"][edit] > ours["families"][edit]
     assert hashes["precision"] < 1
-    assert fast["immaculate"]["wall_s"] == pytest.approx(ours["wall_s"], rel=0.25)  # "as quick as dedupkit"
+    assert fast["immaculate"]["wall_s"] <= 1.05 * ours["wall_s"]  # "no slower than dedupkit"
 
 
 def test_the_largest_sets_are_those_of_the_results() -> None:
