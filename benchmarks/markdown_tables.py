@@ -20,3 +20,13 @@ def footing(result: Mapping[str, Any]) -> str:
     return (
         f"{where['cpu']}, {where['cores']} cores, Python {where['python']}, commit {where['commit']}, {where['date']}"
     )
+
+
+def fraction(value: float) -> str:
+    """A fraction that is rounded to 1 only where it is 1."""
+    return "1" if value == 1 else f"{min(value, 0.9999):.4f}" if value >= 0.999 else f"{value:.3f}"
+
+
+def mib(value: float | None) -> str:
+    """Memory, or that it was not measured."""
+    return "?" if value is None else f"{value:,.0f} MiB"

@@ -1,14 +1,14 @@
 """How fast from start to JSON, against the rivals, on the same folder in the same run?
 
     python benchmarks/speed.py FOLDER --truth groups.csv [--preset fast] [--immaculate-python PATH]
-        [--rivals-python PATH] [--runs 5]
+        [--rivals-python PATH] [--fastdup-python PATH] [--runs 5]
 
 Each tool runs as a whole process, start of the interpreter included, with its default settings; the tools take turns
 (A B C A B C), so that what else the machine does meets all of them; memory is sampled in a turn of its own.  All files
 are read once before, so that they come out of memory.  Wall time is the median; a tool is scored on what it says: on
 all pairs inside its groups, or, where it gives pairs (imagededup), on those.  Rivals live in environments of their own:
-immaculate needs Python >= 3.12, imagededup, imagehash and cleanvision go together into another.  What is not given is
-left out.
+immaculate needs Python >= 3.12, imagededup, imagehash and cleanvision go together into another, and fastdup wants older
+releases of what they share.  What is not given is left out.
 """
 
 from __future__ import annotations
@@ -53,8 +53,13 @@ class Tool:
     prints: bool = False
 
 
-def tools(folder: Path, preset: str, immaculate: str | None, rivals: str | None) -> list[Tool]:
-    """The tools that there are interpreters for: with the preset fast those that hash, else those that embed."""
+def tools(
+    folder: Path, preset: str, immaculate: str | None = None, rivals: str | None = None, fastdup: str | None = None
+) -> list[Tool]:
+    """The tools that there are interpreters for: with the preset fast those that hash, else those that embed.
+
+    fastdup embeds only; it stands among the first with what it does by default, which is quick.
+    """
     found = [
         Tool(
             "dedupkit find",
@@ -69,15 +74,30 @@ def tools(folder: Path, preset: str, immaculate: str | None, rivals: str | None)
         command = (program, "--json", "--method", method, str(folder))
         settings = f"--method {method}"
         found.append(Tool("immaculate", version_in(immaculate, "immaculate"), settings, command, prints=True))
-    if rivals and preset == "fast":
-        for name, script, settings in (
-            ("imagededup", "imagededup_phash.py", "PHash, distance 10 (default)"),
-            ("imagehash", "imagehash_phash.py", "phash, equal"),
-            ("cleanvision", "cleanvision_duplicates.py", "exact and near duplicates"),
-        ):
-            command = (rivals, str(ROOT / "benchmarks" / "rivals" / script), str(folder), "OUT")
-            found.append(Tool(name, version_in(rivals, name), settings, command))
+    for interpreter, name, script, options, settings in _scripts(rivals, fastdup)[preset]:
+        if interpreter:
+            command = (interpreter, str(ROOT / "benchmarks" / "rivals" / script), str(folder), "OUT", *options)
+            found.append(Tool(name, version_in(interpreter, name), settings, command))
     return found
+
+
+def _scripts(
+    rivals: str | None, fastdup: str | None
+) -> dict[str, list[tuple[str | None, str, str, tuple[str, ...], str]]]:
+    """Of each preset: interpreter, package, script, options after FOLDER and OUT, and the settings as a table shows."""
+    lite0 = "CNN, EfficientNet-lite0, cosine 0.9 (default)"  # its own network is in no package: see imagededup_cnn.py
+    return {
+        "fast": [
+            (rivals, "imagededup", "imagededup_phash.py", (), "PHash, distance 10 (default)"),
+            (rivals, "imagehash", "imagehash_phash.py", (), "phash, equal"),
+            (rivals, "cleanvision", "cleanvision_duplicates.py", (), "exact and near duplicates"),
+            (fastdup, "fastdup", "fastdup_components.py", ("default",), "run and connected_components, defaults"),
+        ],
+        "thorough": [
+            (fastdup, "fastdup", "fastdup_components.py", ("accurate",), "high_accuracy=True"),
+            (rivals, "imagededup", "imagededup_cnn.py", ("lite0", "0.9"), lite0),
+        ],
+    }
 
 
 def run_once(tool: Tool, scratch: Path, *, sample_memory: bool) -> tuple[Measured, dict[str, Any]]:
@@ -128,6 +148,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True, help="CSV with columns file, group, family")
     parser.add_argument("--immaculate-python", help="interpreter of an environment with immaculate")
     parser.add_argument("--rivals-python", help="interpreter of one with imagededup, imagehash and cleanvision")
+    parser.add_argument("--fastdup-python", help="interpreter of one with fastdup")
     parser.add_argument("--preset", choices=("fast", "thorough"), default="fast")
     parser.add_argument("--runs", type=int, default=5, help="timed ones; with 0 the one that samples memory counts")
     parser.add_argument("--said", type=Path, help="folder to keep what each tool said in")
@@ -140,7 +161,9 @@ def main() -> None:
     measured: dict[str, list[Measured]] = defaultdict(list)
     sampled: dict[str, list[Measured]] = defaultdict(list)
     quality: dict[str, dict[str, Any]] = {}
-    chosen = tools(folder, arguments.preset, arguments.immaculate_python, arguments.rivals_python)
+    chosen = tools(
+        folder, arguments.preset, arguments.immaculate_python, arguments.rivals_python, arguments.fastdup_python
+    )
     with tempfile.TemporaryDirectory() as scratch:
         for turn in range(arguments.runs + 1):  # the first for memory, which cannot be sampled without cost in time
             for tool in chosen:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from fuzz_tables import fuzz_images_table, fuzz_shards_table, fuzz_small_table
 from load_tables import ray_kills_table, readers_table, soak_table
-from markdown_tables import footing, table
+from markdown_tables import footing, fraction, mib, table
 from mutants_table import mutants_table
 from scale_tables import scale_model_table, stages_table
+from side_tables import behind_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,9 +39,9 @@ def speed_table(result: Mapping[str, Any]) -> str:
             f"{tool['wall_s']:.1f} s",
             f"{tool['images_per_s']:,.0f}",
             f"{tool['cpu_s']:.1f} s",
-            _mib(tool["peak_tree_mib"] or tool["peak_process_mib"]),
-            _share(tool["precision"]),
-            _share(tool["recall"]),
+            mib(tool["peak_tree_mib"] or tool["peak_process_mib"]),
+            fraction(tool["precision"]),
+            fraction(tool["recall"]),
         )
         for tool in sorted(result["tools"], key=lambda tool: tool["wall_s"])
     ]
@@ -55,7 +56,7 @@ def speed_table(result: Mapping[str, Any]) -> str:
 def families_table(result: Mapping[str, Any]) -> str:
     """Share of the copies of each edit that a tool joins with their original."""
     tools = result["tools"]
-    rows = [(family, *(_share(tool["families"][family]) for tool in tools)) for family in tools[0]["families"]]
+    rows = [(family, *(fraction(tool["families"][family]) for tool in tools)) for family in tools[0]["families"]]
     return table(("edit", *(tool["name"] for tool in tools)), rows)
 
 
@@ -63,12 +64,12 @@ def which_table(result: Mapping[str, Any]) -> str:
     """The presets side by side: recall by edit, then what they cost."""
     fast = json.loads((RESULTS / "speed.json").read_text())
     ours = [next(tool for tool in each["tools"] if tool["name"] == "dedupkit find") for each in (fast, result)]
-    rows = [(family, *(_share(tool["families"][family]) for tool in ours)) for family in ours[0]["families"]]
+    rows = [(family, *(fraction(tool["families"][family]) for tool in ours)) for family in ours[0]["families"]]
     rows += [
-        ("**all pairs**", *(_share(tool["recall"]) for tool in ours)),
-        ("precision of pairs", *(_share(tool["precision"]) for tool in ours)),
+        ("**all pairs**", *(fraction(tool["recall"]) for tool in ours)),
+        ("precision of pairs", *(fraction(tool["precision"]) for tool in ours)),
         ("images/s, 2 cores", *(f"{tool['images_per_s']:,.0f}" for tool in ours)),
-        ("peak memory", *(_mib(tool["peak_tree_mib"]) for tool in ours)),
+        ("peak memory", *(mib(tool["peak_tree_mib"]) for tool in ours)),
     ]
     about = f"`fast`: {footing(fast)}. `thorough`: {footing(result)}."
     return f"{table(('edit', 'fast', 'thorough'), rows)}\n\n{about}"
@@ -77,7 +78,7 @@ def which_table(result: Mapping[str, Any]) -> str:
 def scale_table(result: Mapping[str, Any]) -> str:
     """Memory and time by number of images."""
     rows = [
-        (f"{run['images']:,}", f"{run['wall_s']:.0f} s", f"{run['images_per_s']:,.0f}", _mib(run["peak_tree_mib"]))
+        (f"{run['images']:,}", f"{run['wall_s']:.0f} s", f"{run['images_per_s']:,.0f}", mib(run["peak_tree_mib"]))
         for run in result["runs"]
     ]
     about = f"`dedupkit clean`, whole process. {footing(result)}."
@@ -105,9 +106,9 @@ def search_table(result: Mapping[str, Any]) -> str:
         (
             f"{run['kind']}, {run['rows']:,}",
             f"{run['search_s']:.0f} s",
-            _mib(run["peak_rss_mib"]),
+            mib(run["peak_rss_mib"]),
             f"{run['pairs']:,}",
-            ", ".join(f"{name}: {_share(share)}" for name, share in run["planted_recall"].items()),
+            ", ".join(f"{name}: {fraction(share)}" for name, share in run["planted_recall"].items()),
         )
         for run in result["runs"]
     ]
@@ -148,7 +149,7 @@ def cifar10_table(result: Mapping[str, Any]) -> str:
             f"{tool['pairs']:,}",
             f"{tool['pairs_also_ours']:,}",
             f"{tool['wall_s']:.0f} s",
-            _mib(tool["peak_tree_mib"]),
+            mib(tool["peak_tree_mib"]),
         )
         for tool in result["tools"]
     ]
@@ -191,8 +192,8 @@ def index_table(result: Mapping[str, Any]) -> str:
             f"{run['p99_ms']:.0f} ms",
             f"{run['cpu_p50_ms']:.0f} ms",
             f"{run['cpu_p99_ms']:.0f} ms",
-            _share(run["found"]),
-            "all compared" if run["list_recall"] is None else _share(run["list_recall"]),
+            fraction(run["found"]),
+            "all compared" if run["list_recall"] is None else fraction(run["list_recall"]),
         )
         for run in result["queries"]
     ]
@@ -251,6 +252,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "thorough": ("thorough.json", speed_table),
     "which": ("thorough.json", which_table),
     "thorough_families": ("thorough.json", families_table),
+    "behind": ("speed.json", behind_table),
     "laion": ("laion.json", speed_table),
     "unseen": ("unseen.json", speed_table),
     "unseen_families": ("unseen.json", families_table),
@@ -282,15 +284,6 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "fuzz_shards": ("fuzz.json", fuzz_shards_table),
     "fuzz_small": ("fuzz.json", fuzz_small_table),
 }
-
-
-def _share(value: float) -> str:
-    """A fraction that is rounded to 1 only where it is 1."""
-    return "1" if value == 1 else f"{min(value, 0.9999):.4f}" if value >= 0.999 else f"{value:.3f}"
-
-
-def _mib(value: float | None) -> str:
-    return "?" if value is None else f"{value:,.0f} MiB"
 
 
 def filled(text: str) -> str:
