@@ -68,7 +68,8 @@ def ray_kills_table(result: Mapping[str, Any]) -> str:
     )
     head = ("runs", "workers killed", "files of an output", "different files", "median run")
     about = (
-        f"Preset {result['preset']}, {result['samples']:,} samples, a kill every {result['every_s']:g} s. "
+        f"Preset {result['preset']}, {result['samples']:,} samples; the end of a part costs a worker its life with a "
+        f"probability of {result['share']:g}. "
         f"{footing(result)}."
     )
     return f"{table(head, [row])}\n\n{about}"

@@ -64,13 +64,13 @@ def _tile(photo: np.ndarray[Any, Any], rng: np.random.Generator) -> np.ndarray[A
     return photo[top : top + half, left : left + half]
 
 
-def write_source(folder: Path, count: int) -> Path:
-    """Tars of 1,000 samples."""
+def write_source(folder: Path, count: int, in_a_shard: int = SHARD) -> Path:
+    """Tars of so many samples each."""
     folder.mkdir()
     made = enumerate(pictures(count))
-    for shard in range(-(-count // SHARD)):
+    for shard in range(-(-count // in_a_shard)):
         with tarfile.open(folder / f"{shard:05d}.tar", "w") as tar:
-            for number, data in islice(made, SHARD):
+            for number, data in islice(made, in_a_shard):
                 for ending, content in (("jpg", data), ("txt", f"picture {number}".encode())):
                     member = tarfile.TarInfo(f"{number:08d}.{ending}")
                     member.size = len(content)
