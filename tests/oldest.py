@@ -19,7 +19,7 @@ def main() -> None:
     extras = [word for name in EXTRAS for word in ("--extra", name)]
     choices = ["--resolution", "lowest-direct", "--python-version", "3.11", "--no-annotate", "--no-header", "--quiet"]
     out = ["--upgrade", "--output-file", "tests/oldest.txt"]
-    command = [Path(sys.executable).with_name("uv"), "pip", "compile", "pyproject.toml", *extras, *choices, *out]
+    command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "pyproject.toml", *extras, *choices, *out]
     subprocess.run(command, cwd=ROOT, check=True)
 
 

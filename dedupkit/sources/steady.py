@@ -6,6 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING, Any
 
+from dedupkit.sources.changes import changed
 from dedupkit.stores import steady
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class SteadyReader(io.RawIOBase):
 
     def __init__(self, filesystem: Any, path: str, name: str) -> None:
         self._filesystem, self._path = filesystem, path
-        self._what = f"{name} could not be read"
+        self._name, self._what = name, f"{name} could not be read"
         self._handle: Any = None
         self._at = 0
         steady(self._what, self._opened)
@@ -66,9 +67,11 @@ class SteadyReader(io.RawIOBase):
             if handle.tell() != self._at:
                 handle.seek(self._at)
             return bytes(handle.read(most))
-        except Exception:
+        except Exception as error:
             self._handle = None  # one that failed may hold half of a block
             handle.close()
+            if type(error).__name__ == "FileExpired":  # s3fs's, of an object that is another than was listed
+                raise changed(self._name) from error
             raise
 
     def close(self) -> None:

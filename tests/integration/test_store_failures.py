@@ -211,7 +211,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.name == "nt" or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs to be allowed to mount a disk")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_a_full_disk_ends_the_run_in_one_line_and_the_next_goes_on(

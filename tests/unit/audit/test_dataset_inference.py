@@ -130,12 +130,16 @@ def test_a_finding_in_plain_types_has_all_of_it() -> None:
     }  # fmt: skip
 
 
+def _arrays(values: dict[str, list[float]]) -> dict[str, np.ndarray]:
+    return {name: np.array(each) for name, each in values.items()}
+
+
 def test_equal_weights_are_means_of_normal_scores_over_all() -> None:
     suspects, controls = (
         {"a": [3.0, 1.0, 5.0, 6.0], "b": [9.0, 8.0, 2.0, 7.0]},
         {"a": [2.0, 4.0, 0.0, 7.0], "b": [1.0, 3.0, 4.0, 5.0]},
     )
-    found = dataset_inference(suspects, controls, weights="equal")
+    found = dataset_inference(*map(_arrays, (suspects, controls)), weights="equal")
     both = {name: [*suspects[name], *controls[name]] for name in suspects}
     ranks = {name: [sorted(values).index(each) + 1 for each in values] for name, values in both.items()}
     scores = [(stats.norm.ppf(a / 9) + stats.norm.ppf(b / 9)) / 2 for a, b in zip(ranks["a"], ranks["b"], strict=True)]

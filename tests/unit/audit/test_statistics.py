@@ -103,9 +103,9 @@ def test_the_p_value_of_a_point_is_that_of_counting_orders(
 
 def test_between_which_shares_chance_lies_is_that_of_counting_orders() -> None:
     for count, bounds in ((9, (0.0, 1.0)), (99, (0.0, 0.0))):  # above all controls with 1 in 10, 1 in 100
-        assert Curve(np.zeros(1), np.arange(count)).at(0.0).by_chance == bounds
+        assert Curve(np.zeros(1), np.arange(count, dtype=float)).at(0.0).by_chance == bounds
     # Of three members k are above the second of two controls in 1, 2, 3, 4 of the ten orders, k = 0 ... 3
-    assert Curve(np.zeros(3), np.arange(2)).at(0.5).by_chance == (0.0, 1.0)
+    assert Curve(np.zeros(3), np.arange(2, dtype=float)).at(0.5).by_chance == (0.0, 1.0)
 
 
 def test_a_rate_allows_as_many_controls_as_it_says_also_where_floats_fall_short() -> None:

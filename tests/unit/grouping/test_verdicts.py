@@ -266,10 +266,18 @@ def test_without_a_limit_all_copies_stay() -> None:
 
 def test_copies_are_numbered_from_the_best_on_kept_ones_first() -> None:
     pairs = [near(5, each) for each in (1, 2, 3, 4)]
-    verdicts = judged([(min(a, b), max(a, b), *rest) for a, b, *rest in pairs], best=[5, 3, 1, 4, 2], max_copies=2)
+    verdicts = judged(
+        [(min(a), max(a), *rest) for a, rest in ((each[:2], each[2:]) for each in pairs)],
+        best=[5, 3, 1, 4, 2],
+        max_copies=2,
+    )
     assert dict(zip(verdicts.positions.tolist(), verdicts.copy.tolist(), strict=True)) == {5: 0, 3: 1, 1: 2, 4: 3, 2: 4}
     assert set(verdicts.copies_kept.tolist()) == {2}
-    kept = judged([(min(a, b), max(a, b), *rest) for a, b, *rest in pairs], best=[5, 3, 1, 4, 2], kept=[2, 4])
+    kept = judged(
+        [(min(a), max(a), *rest) for a, rest in ((each[:2], each[2:]) for each in pairs)],
+        best=[5, 3, 1, 4, 2],
+        kept=[2, 4],
+    )
     assert dict(zip(kept.positions.tolist(), kept.copy.tolist(), strict=True)) == {5: 0, 4: 1, 2: 2, 3: 3, 1: 4}
     assert set(kept.copies_kept.tolist()) == {3}
     assert reasons(kept)[4] == "spare_copy"

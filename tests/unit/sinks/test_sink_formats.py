@@ -32,7 +32,7 @@ def members(samples: list[KeptSample], fields: pa.Schema | None = None) -> dict[
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(UsageError, match="must be one of arrow, parquet, webdataset, mds, got 'csv'"):
+    with pytest.raises(UsageError, match=r"must be one of arrow, parquet, webdataset, mds.*, got 'csv'"):
         make_sink("csv")
 
 
