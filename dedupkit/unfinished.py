@@ -14,7 +14,7 @@ import json
 import logging
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psutil
 
@@ -22,6 +22,7 @@ from dedupkit.outfolder import BROUGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
     from dedupkit.storage import Folder
 
@@ -94,6 +95,6 @@ def _is_whole(receipts: Folder, parts: Folder, name: str) -> bool:
     try:
         said = receipts.read_json(name)["report"]["sha256"]
         with parts.reading(name.removesuffix(".json")) as handle:
-            return bool(hashlib.file_digest(handle, "sha256").hexdigest() == said)
+            return bool(hashlib.file_digest(cast("BufferedReader", handle), "sha256").hexdigest() == said)
     except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError):
         return False

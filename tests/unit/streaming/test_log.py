@@ -133,9 +133,12 @@ def test_a_view_that_was_not_flushed_before_a_loss_of_power_is_none(
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs to know which file a handle is of")
 def test_what_a_state_counts_on_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed, real = list[str](), os.fsync
-    monkeypatch.setattr(
-        os, "fsync", lambda handle: (flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink())), real(handle))
-    )
+
+    def fsync(handle: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     log = Log(tmp_path, A_FILE)
     for start in (0, 4):
         log.append(entries(start, start + 4), [view(1), None, None, None])
