@@ -25,7 +25,7 @@ for python in "$@"; do
         "$python/bin/dedupkit" --version
         "$python/bin/dedupkit" doctor
         "$python/bin/dedupkit" demo "demo-$python" | tail -n 2
-        "$python/bin/dedupkit" find "demo-$python/shards" --workers 2 | head -n 1
+        "$python/bin/dedupkit" find "demo-$python/shards" --workers 2 | sed -n 1p
     )
     rm -rf "${scratch:?}/$python"
     echo "== $("$python" --version): unit tests"
