@@ -64,6 +64,11 @@ class Folder:
         """Whether this folder is not on this machine's own filesystem."""
         return is_remote(self.url)
 
+    @property
+    def puts_whole(self) -> bool:
+        """Whether this folder is on a store, where a file appears whole or not at all."""
+        return self.remote and writes_whole(opened(self.url)[0])
+
     def path(self, name: str = "") -> str:
         """Path of `name` as this folder's filesystem writes it."""
         root = opened(self.url)[1] if self.remote else str(Path(on_disk(self.url)))

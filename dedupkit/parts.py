@@ -133,6 +133,8 @@ def make_parts(
         for _, report in engine.map(partial(make_part, stage, make), sorted(stale, key=lambda part: -part.byte_size)):
             done, samples = done + 1, samples + report["rows"]
             observe(Progress(title, done, len(parts), samples))
+        if stale:
+            stage.discard_half()  # of tasks whose worker was lost, and that were made again elsewhere
     except WorkerDeathError as death:
         shards = [part.shard for part in death.items if part.shard is not None]
         if shards:

@@ -93,6 +93,13 @@ class Stage:
             if name not in wanted and (name.endswith(PARTIAL) or _PART_NAME.fullmatch(name)):
                 self.parts.remove(name)
 
+    def discard_half(self) -> None:
+        """Remove what workers that were killed wrote half of; where files are put whole there is none of it."""
+        for folder in (self.parts, self.receipts):
+            for name in () if folder.puts_whole else folder.names():
+                if name.endswith(PARTIAL):
+                    folder.remove(name)
+
 
 def _stale(receipt: bytes | None, byte_size: int | None, inputs: Mapping[str, str]) -> list[str] | None:
     if receipt is None or byte_size is None:

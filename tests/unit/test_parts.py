@@ -121,6 +121,20 @@ def test_a_failing_task_leaves_the_parts_before_it(stage: Stage) -> None:
     assert content(stage) == {"a": b"one", "b": b"bad", "c": b"three"}
 
 
+def test_what_a_lost_worker_wrote_half_is_gone_when_the_stage_ends(stage: Stage) -> None:
+    class LosesWorkers(OneAfterTheOther):
+        """Makes each part again whose worker was killed while it wrote it, as Ray does."""
+
+        def map(self, task: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+            for folder in (stage.parts, stage.receipts):
+                folder.write_bytes("a.1-2.partial", b"half")
+            yield from super().map(task, items)
+
+    make_parts("test", stage, parts(a="one"), Writer(), LosesWorkers(), lambda _: None)
+    assert stage.parts.names() == ["a"]
+    assert stage.receipts.names() == ["a.json"]
+
+
 def test_progress_counts_parts_and_samples(stage: Stage) -> None:
     seen: list[Progress] = []
     make(stage, parts(a="one"), Writer())
