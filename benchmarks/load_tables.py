@@ -73,3 +73,13 @@ def ray_kills_table(result: Mapping[str, Any]) -> str:
         f"{footing(result)}."
     )
     return f"{table(head, [row])}\n\n{about}"
+
+
+def guard_cost_table(result: Mapping[str, Any]) -> str:
+    """What it costs to be watched."""
+    rows = [
+        (name, *(f"{100 * (result['ratios'][unit][which] - 1):+.1f} %" for which in ("median", "low", "high")))
+        for unit, name in (("cpu_s", "processor time"), ("wall_s", "by the clock"))
+    ]
+    about = f"Preset {result['preset']}, {len(result['rounds'])} rounds in turns. {footing(result)}."
+    return f"{table(('', 'median', '95 %, from', 'to'), rows)}\n\n{about}"

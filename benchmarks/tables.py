@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fuzz_tables import fuzz_images_table, fuzz_shards_table, fuzz_small_table
-from load_tables import ray_kills_table, readers_table, soak_table
+from load_tables import guard_cost_table, ray_kills_table, readers_table, soak_table
 from markdown_tables import footing, fraction, mib, table
 from mutants_table import mutants_table
 from scale_tables import scale_model_table, stages_table
@@ -278,6 +278,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "mutants": ("mutants.json", mutants_table),
     "ray_overhead": ("ray_overhead.json", ray_table),
     "soak": ("soak.json", soak_table),
+    "guard_cost": ("guard_cost.json", guard_cost_table),
     "readers": ("readers.json", readers_table),
     "ray_kills": ("ray_kills.json", ray_kills_table),
     "fuzz_images": ("fuzz.json", fuzz_images_table),
