@@ -1,13 +1,14 @@
-"""Does anything grow in a process that cleans and streams the same set for half an hour?
+"""Does anything grow in a process that cleans and streams the same set for half an hour, once it has warmed up?
 
-    python benchmarks/soak.py [--minutes 30] [--samples 20000] [--preset fast] [--ways clean stream]
+    python benchmarks/soak.py [--minutes 45] [--samples 20000] [--preset fast] [--ways clean stream]
 
 A set of small pictures is made out of the package's examples, a tenth of them copies, in tars of 1,000.  One process
 then goes over it again and again, once with `dedupkit.clean` into a new output and once through a
 `StreamingDeduplicator` that remembers a quarter of it, until the time is over.  Once a second another process looks at
 it: resident memory, that of its worker processes, open files, threads, and files in the folder for temporary ones.  A
-round is one pass of each; of each round the mean counts, and what stands after it.  The first rounds, a tenth and two
-at least, are left out: allocators and caches fill.  What came out has to be the same each time.
+round is one pass of each; of each round the mean counts, and what stands after it.  The first third of the rounds is
+left out: allocators and caches fill, which for glibc takes a quarter of an hour.  What came out has to be the same each
+time.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def soaked(source: Path, scratch: Path, options: argparse.Namespace) -> dict[str
 
 def judged(seen: list[dict[str, float]], ends: list[float]) -> dict[str, Any]:
     """Slopes of what was seen, by round."""
-    first = max(2, len(ends) // 10)
+    first = max(2, len(ends) // 3)
     last = max(look["s"] for look in seen)
     spans = [span for span in zip(ends[first:-1], ends[first + 1 :], strict=True) if span[1] < last]
     if len(spans) < 3:
@@ -186,7 +187,7 @@ def judged(seen: list[dict[str, float]], ends: list[float]) -> dict[str, Any]:
 def main() -> None:
     """Read the options, soak, write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--ways", nargs="+", choices=["clean", "stream"], default=["clean", "stream"])
