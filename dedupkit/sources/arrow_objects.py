@@ -106,7 +106,7 @@ class ArrowSource:
         first = 0
         with shard.location.opened() as stream:
             for batch in stream:
-                step = max(1, min(max_rows, _BATCH_BYTES * batch.num_rows // max(batch.nbytes, 1)))
+                step = max(1, min(max_rows, _BATCH_BYTES * batch.num_rows // max(_weight(batch), 1)))
                 for start in range(0, batch.num_rows, step):
                     piece = batch.slice(start, step)
                     yield first, piece
@@ -198,7 +198,7 @@ def _cut(table: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> Iterator[
     """The rows in tables of up to 10,000 rows or some 64 MiB."""
     waiting: list[pa.RecordBatch] = []
     for batch in table.to_batches(SHARD_ROWS) if isinstance(table, pa.Table) else table:
-        step = max(1, _BATCH_BYTES * batch.num_rows // max(batch.nbytes, 1))
+        step = max(1, _BATCH_BYTES * batch.num_rows // max(_weight(batch), 1))
         for start in range(0, batch.num_rows, step):
             rest = plain_batch(batch.slice(start, step), schema)
             while (room := SHARD_ROWS - sum(each.num_rows for each in waiting)) <= rest.num_rows:
@@ -210,6 +210,14 @@ def _cut(table: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> Iterator[
                 waiting = []
     if waiting:
         yield pa.Table.from_batches(waiting, schema)
+
+
+def _weight(batch: pa.RecordBatch) -> int:
+    """Bytes of a batch as it came in; of columns of views older pyarrow tells only what their buffers take in all."""
+    try:
+        return int(batch.nbytes)
+    except pa.ArrowTypeError:
+        return int(batch.get_total_buffer_size())
 
 
 def _shards(tables: Iterator[pa.Table], columns: Columns, spool_to: Folder | None) -> Iterator[Shard]:
