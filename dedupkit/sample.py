@@ -237,7 +237,9 @@ PAIRS = pa.schema(
         "outline": pa.float32(),  # share of the strong edges of one picture that the other has too
         "off_tone": pa.float32(),  # share of blocks whose brightness no one change of tone explains
         "overlap": pa.float32(),  # share of the picture of lower resolution that the other covers
-        "transform": pa.list_(pa.float32(), 6),  # rows of the affine map from a to b, sides of 1, inside the frames
+        # six numbers: rows of the affine map from a to b, sides of 1, inside the frames; in a list of any length, as
+        # pyarrow before 26 cannot read lists of a fixed one back where some are null
+        "transform": pa.list_(pa.float32()),
         "score": pa.float32(),  # of the evidence of geometry, in [0, 1]
     }
 )

@@ -42,6 +42,7 @@ _SPDX = {
     "apache license 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",
     "bsd license": "BSD",
+    "historical permission notice and disclaimer (hpnd)": "HPND",
     "isc license (iscl)": "ISC",
     "mit license": "MIT",
     "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",

@@ -382,7 +382,7 @@ class _Run:
         columns["cosine"] = self.verify.cosine(positions[answers["a"]], positions[answers["b"]])
         columns |= {name: np.ascontiguousarray(evidence[name]) for name in EVIDENCE.names or () if name != "transform"}
         transform = pa.array(np.ascontiguousarray(evidence["transform"]).reshape(-1))
-        columns["transform"] = pa.FixedSizeListArray.from_arrays(transform, 6)
+        columns["transform"] = pa.ListArray.from_arrays(np.arange(len(answers) + 1, dtype=np.int32) * 6, transform)
         return self._table(answers, columns | hash_columns(self._as_candidates(answers)))
 
     def _as_candidates(self, answers: NDArray[Any]) -> NDArray[Any]:

