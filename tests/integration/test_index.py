@@ -7,8 +7,6 @@ import logging
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -27,6 +25,7 @@ from dedupkit.errors import DedupkitError, RunError, UsageError
 from dedupkit.index import saving
 from dedupkit.index.adding import Adding
 from dedupkit.matching import descriptor_tables, sequential
+from tests.commands import Command, run
 from tests.conftest import draw_picture
 from tests.integration.index_sets import BROKEN, copy, name, told, write_families
 
@@ -60,18 +59,14 @@ def said(*arguments: Any) -> Any:
     return json.loads(result.stdout)
 
 
-def command(*arguments: Any) -> list[str]:
-    return [sys.executable, "-m", "dedupkit", "index", *map(str, arguments)]
-
-
-def started(*arguments: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def started(*arguments: Any) -> Command:
+    return Command("index", *arguments)
 
 
 def ended(*arguments: Any) -> tuple[int, str]:
     """Exit code of a command, and what it says on stderr."""
-    run = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, check=False)
-    return run.returncode, run.stderr
+    done = run("index", *arguments)
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -233,13 +228,13 @@ def test_an_addition_that_is_killed_leaves_the_index_as_it_was(
     before = told(Index.open(place))
     began = time.monotonic()
     copied = copy(place, tmp_path / "measured")
-    run = started("add", copied, families.sources[1])
-    assert run.wait(timeout=120) == 0
+    adding = started("add", copied, families.sources[1])
+    assert adding.wait(timeout=120) == 0
     taken = time.monotonic() - began
-    run = started("add", place, families.sources[1])
+    adding = started("add", place, families.sources[1])
     time.sleep(taken * moment * random.uniform(0.9, 1.0))
-    run.send_signal(signal.SIGKILL)
-    run.wait(timeout=30)
+    adding.send_signal(signal.SIGKILL)
+    adding.wait(timeout=30)
     now = told(Index.open(place))
     assert now in (before, told(Index.open(copied)))
     for source in families.sources[1:]:

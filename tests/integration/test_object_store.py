@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -16,6 +14,7 @@ from dedupkit.errors import UsageError
 from dedupkit.outfolder import alone_in
 from dedupkit.recipe import Recipe
 from dedupkit.storage import Folder
+from tests.commands import run
 from tests.integration.conftest import write_shards
 from tests.integration.store_servers import SECRET, contents, digests, local_contents, running_store
 
@@ -54,10 +53,6 @@ def remote(source: Planted, store: Store) -> dedupkit.Result:
     out = "s3://bucket/runs/clean"
     assert run("clean", str(source.folder), out, "--format", "arrow", "--format", "webdataset").returncode == 0
     return dedupkit.clean(source.folder, out, recipe=Recipe.of(_FORMATS, name="test"))
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "dedupkit", *arguments], capture_output=True, text=True, timeout=120)
 
 
 def test_all_files_equal_those_of_a_local_run(local: dedupkit.Result, remote: dedupkit.Result, tmp_path: Path) -> None:

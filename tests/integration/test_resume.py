@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.commands import Command
 from tests.integration.conftest import write_shards
 from tests.integration.test_clean import tree
 
@@ -35,14 +34,10 @@ def undisturbed(source: Planted, tmp_path_factory: pytest.TempPathFactory) -> tu
     return tree(out), time.monotonic() - began
 
 
-def start(source: Planted, out: Path) -> subprocess.Popen[bytes]:
+def start(source: Planted, out: Path) -> Command:
     recipe = source.folder.parent / "recipe.toml"
     recipe.write_text('[augment]\npreset = "paper"\n[keep]\nmax_copies = 2\n')  # so that some kills hit mitigation
-    arguments = ["clean", str(source.folder), str(out), "--format", "arrow", "--format", "webdataset"]
-    arguments += ["--recipe", str(recipe)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "dedupkit", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    return Command("clean", source.folder, out, "--format", "arrow", "--format", "webdataset", "--recipe", recipe)
 
 
 def parts(out: Path) -> dict[Path, int]:

@@ -1,0 +1,111 @@
+"""The command line in processes of its own, without a second of imports for each."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SERVER = Path(__file__).with_name("fork_server.py")
+_MOST_BYTES = 64
+
+
+class Command:
+    """A command that was begun; with the methods of `subprocess.Popen` that tests use.
+
+    Parameters
+    ----------
+    *arguments : object
+        What stands behind ``dedupkit``.
+    cwd : path, optional
+        The folder it runs in; else this one.
+    env : mapping, optional
+        Its environment; else this one.  What the interpreter and libraries read as they start (``PYTHONUTF8``,
+        ``HF_HOME``) comes too late: tests of that start a process themselves.
+    """
+
+    def __init__(self, *arguments: object, cwd: Path | str | None = None, env: Mapping[str, str] | None = None) -> None:
+        self.args = ["dedupkit", *map(str, arguments)]
+        self.returncode: int | None = None
+        self._streams = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - until what they hold is asked for
+        self._line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._line.connect(_server())
+        asked = {"arguments": self.args[1:], "folder": str(cwd or Path.cwd()), "environment": dict(env or os.environ)}
+        socket.send_fds(self._line, [json.dumps(asked).encode()], [each.fileno() for each in self._streams])
+        self.pid = int(self._line.recv(_MOST_BYTES))
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, negative for the signal that it died of."""
+        if self.returncode is None:
+            self._line.settimeout(timeout)
+            try:
+                self.returncode = int(self._line.recv(_MOST_BYTES))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
+            self._line.close()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it said on stdout and on stderr, once it has ended."""
+        self.wait(timeout)
+        said = []
+        for stream in self._streams:
+            stream.seek(0)
+            said.append(stream.read().decode("utf-8"))
+            stream.close()
+        return said[0], said[1]
+
+    def poll(self) -> int | None:
+        """Its exit code if it has ended."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+def run(
+    *arguments: object,
+    cwd: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = 300,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    command = Command(*arguments, cwd=cwd, env=env)
+    stdout, stderr = command.communicate(timeout)
+    return subprocess.CompletedProcess(command.args, command.wait(), stdout, stderr)
+
+
+@cache
+def _server() -> str:
+    """Where the process listens that commands are forked off; it ends with this one."""
+    folder = tempfile.mkdtemp(prefix="dedupkit-tests-")
+    place = str(Path(folder) / "line")
+    server = subprocess.Popen(
+        [sys.executable, _SERVER, place], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_SERVER.parents[1]
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.kill)
+    return place
