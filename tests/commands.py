@@ -13,7 +13,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,17 +55,18 @@ class Command:
             except (TimeoutError, BlockingIOError):
                 raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
             self._line.close()
+            self._said = [self._heard(stream) for stream in self._streams]
         return self.returncode
+
+    def _heard(self, stream: IO[bytes]) -> str:
+        with stream:
+            stream.seek(0)
+            return stream.read().decode("utf-8")
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it said on stdout and on stderr, once it has ended."""
         self.wait(timeout)
-        said = []
-        for stream in self._streams:
-            stream.seek(0)
-            said.append(stream.read().decode("utf-8"))
-            stream.close()
-        return said[0], said[1]
+        return self._said[0], self._said[1]
 
     def poll(self) -> int | None:
         """Its exit code if it has ended."""
