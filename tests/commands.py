@@ -34,16 +34,25 @@ class Command:
     env : mapping, optional
         Its environment; else this one.  What the interpreter and libraries read as they start (``PYTHONUTF8``,
         ``HF_HOME``) comes too late: tests of that start a process themselves.
+    one_stream : bool
+        Whether stderr goes to stdout.
     """
 
-    def __init__(self, *arguments: object, cwd: Path | str | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        one_stream: bool = False,
+    ) -> None:
         self.args = ["dedupkit", *map(str, arguments)]
         self.returncode: int | None = None
-        self._streams = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - until what they hold is asked for
+        self._streams = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - until it has ended
         self._line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._line.connect(_server())
         asked = {"arguments": self.args[1:], "folder": str(cwd or Path.cwd()), "environment": dict(env or os.environ)}
-        socket.send_fds(self._line, [json.dumps(asked).encode()], [each.fileno() for each in self._streams])
+        streams = [self._streams[0].fileno(), self._streams[not one_stream].fileno()]
+        socket.send_fds(self._line, [json.dumps(asked).encode()], streams)
         self.pid = int(self._line.recv(_MOST_BYTES))
 
     def wait(self, timeout: float | None = None) -> int:
@@ -90,9 +99,10 @@ def run(
     cwd: Path | str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float | None = 300,
+    one_stream: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    command = Command(*arguments, cwd=cwd, env=env)
+    command = Command(*arguments, cwd=cwd, env=env, one_stream=one_stream)
     stdout, stderr = command.communicate(timeout)
     return subprocess.CompletedProcess(command.args, command.wait(), stdout, stderr)
 

@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+import warnings
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -79,6 +80,8 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], insta
     os.environ.update(environment)
     sys.path[:] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *installed]
     sys.argv[1:] = arguments
+    if action := environment.get("PYTHONWARNINGS"):
+        warnings.simplefilter(action)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
