@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -23,7 +24,7 @@ _MOST_BYTES = 64
 
 
 class Command:
-    """A command that was begun; with the methods of `subprocess.Popen` that tests use.
+    """A command that was begun at `began`, by the monotonic clock; with those methods of `subprocess.Popen` we use.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ class Command:
         streams = [self._streams[0].fileno(), self._streams[not one_stream].fileno()]
         socket.send_fds(self._line, [json.dumps(asked).encode()], streams)
         self.pid = int(self._line.recv(_MOST_BYTES))
+        self.began = time.monotonic()
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, negative for the signal that it died of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 def draw_picture(seed: int, width: int = 320, height: int = 240) -> Image.Image:
     """A colourful picture with structure at every scale, unlike that of any other seed."""
+    return _drawn(seed, width, height).copy()
+
+
+@lru_cache(maxsize=400)  # of some 200 kB; the same small seeds are asked for by every second test
+def _drawn(seed: int, width: int, height: int) -> Image.Image:
     rng = np.random.default_rng(seed)
     layers = np.zeros((height, width, 3))
     for cells in (3, 6, 12, 24, 48):

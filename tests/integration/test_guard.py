@@ -33,7 +33,7 @@ HOSTILE = {"a03": b"CRASH", "a10": b"SLEEP", "b07": b"GREED", "c02": b"CRASH"}
 REASONS = {"a03": "decoder_crashed", "a10": "timed_out", "b07": "too_much_memory", "c02": "decoder_crashed"}
 CHOICES: dict[str, Any] = {
     "preset": "fast",
-    "limits": {"max_seconds": 8.0, "max_memory_bytes": 256 << 20},
+    "limits": {"max_seconds": 4.0, "max_memory_bytes": 256 << 20},
     "hygiene": {"max_blur": 1.0},
 }
 ROOT = Path(__file__).parents[2]
