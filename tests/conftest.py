@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -45,4 +46,16 @@ def _in_this_process() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supervisor, "_supervised", True)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unflushed() -> Iterator[None]:
+    """Leave it to the system when what is written reaches the device: a run waits for that some thirty times.
+
+    Only a loss of power shows the difference, and no test can do that; those of what has to be flushed look for the
+    calls.  Commands in an interpreter of their own, and worker processes, flush as they do for users.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
