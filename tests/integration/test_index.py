@@ -298,7 +298,7 @@ def test_readers_go_on_while_a_writer_adds(families: Families, begun: Path, tmp_
     def read(reader: int) -> None:
         index = Index.open(place)
         mine, expected = len(index), index.query(file)
-        while not stop.is_set():
+        while not stop.wait(0.05):  # the writer wants the processor, too
             if index.query(file) != expected or len(index) != mine:
                 wrong.append("a reader's own index changed")
             fresh = Index.open(place)
