@@ -148,7 +148,7 @@ def _server() -> str:
     """Where the process listens that commands are forked off; it ends with this one."""
     folder = tempfile.mkdtemp(prefix="dedupkit-tests-")
     place = str(Path(folder) / "line")
-    command = [sys.executable, _SERVER, place]
+    command = [sys.executable, str(_SERVER), place]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_SERVER.parents[1])
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(server.kill)
