@@ -22,7 +22,7 @@ _SHARDS = 5
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    return write_shards(tmp_path_factory.mktemp("resume") / "shards", _SHARDS, 12)
+    return write_shards(tmp_path_factory.mktemp("resume") / "shards", _SHARDS, 6)
 
 
 @pytest.fixture(scope="module")
