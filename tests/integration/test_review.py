@@ -94,7 +94,7 @@ def test_the_command_obeys_a_file_and_the_recipe_names_it_by_digest(images: Path
     assert (rows["blank.jpg"]["reason"], rows["blank.jpg"]["detail"]) == ("kept_by_hand", "instead of blank")
     assert (rows["alone.jpg"]["reason"], rows["alone.jpg"]["detail"]) == ("kept_by_hand", "mine")
     assert rows["broken.jpg"]["reason"] == "truncated_image"
-    said = [line for line in run.stderr.splitlines() if "overrides" in line]
+    said = [line for line in done.stderr.splitlines() if "overrides" in line]
     assert len(said) == 2
     assert "1 marks are of keys that no sample has, such as nobody.jpg" in said[0]
     assert "1 marks could not be obeyed, such as broken.jpg" in said[1]
