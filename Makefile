@@ -32,7 +32,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/dedupkit demo $(DEMO)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not extras and not browser and not offline" -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -m "not extras and not browser and not offline" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-extras: $(VENV)/.extras
 	$(BIN)/python -m pytest -m extras

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 def draw_picture(seed: int, width: int = 320, height: int = 240) -> Image.Image:
     """A colourful picture with structure at every scale, unlike that of any other seed."""
+    return _drawn(seed, width, height).copy()
+
+
+@lru_cache(maxsize=400)  # of some 200 kB; the same small seeds are asked for by every second test
+def _drawn(seed: int, width: int, height: int) -> Image.Image:
     rng = np.random.default_rng(seed)
     layers = np.zeros((height, width, 3))
     for cells in (3, 6, 12, 24, 48):
@@ -39,4 +46,16 @@ def _in_this_process() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supervisor, "_supervised", True)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unflushed() -> Iterator[None]:
+    """Leave it to the system when what is written reaches the device: a run waits for that some thirty times.
+
+    Only a loss of power shows the difference, and no test can do that; those of what has to be flushed look for the
+    calls.  Commands in an interpreter of their own, and worker processes, flush as they do for users.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield

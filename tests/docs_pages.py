@@ -7,8 +7,6 @@ import io
 import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from typer.testing import CliRunner
 
 from dedupkit.cli import app
 from dedupkit.recipe import Recipe
+from tests.commands import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,20 +175,12 @@ def in_this_process(words: list[str]) -> str:
 def as_typed(words: list[str]) -> str:
     """What the real command prints on both streams; it has to end well.
 
-    As the installed command, Python does not look into the current folder by itself; PYTHONPATH may stand in front.
+    PYTHONPATH may stand in front.
     """
     path = os.environ.get("PYTHONPATH", "")
     if words[0].startswith("PYTHONPATH="):
         path = os.pathsep.join(filter(None, [words.pop(0).partition("=")[2], path]))
     assert words[0] == "dedupkit"
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", *words],
-        env=os.environ | {"PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        check=False,
-        timeout=300,
-    )
+    done = run(*words[1:], env=os.environ | {"PYTHONPATH": path}, one_stream=True)
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.publishing.licenses import OTHER, license_url
@@ -36,6 +37,21 @@ def card_text(told: Told, form: Form, croissant: str) -> str:
     str
         Markdown, the same for the same report and files.
     """
+    body = _template().render(
+        told=told,
+        card=told.card,
+        form=form,
+        title=title_of(told.card),
+        license_url=license_url(told.card.license or "", told.card.license_link),
+        croissant=croissant,
+        mark=MARK,
+    )
+    return f"---\n{_header(told, form)}\n---\n{body}"
+
+
+@cache
+def _template() -> Any:
+    """The card's template, which takes as long to read as the rest of a small card does to write."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -46,17 +62,7 @@ def card_text(told: Told, form: Form, croissant: str) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"escaped": escaped, "fenced": fenced, "number": "{:,}".format}
-    template = environment.get_template("README.md.j2")
-    body = template.render(
-        told=told,
-        card=told.card,
-        form=form,
-        title=title_of(told.card),
-        license_url=license_url(told.card.license or "", told.card.license_link),
-        croissant=croissant,
-        mark=MARK,
-    )
-    return f"---\n{_header(told, form)}\n---\n{body}"
+    return environment.get_template("README.md.j2")
 
 
 def title_of(card: Card) -> str:

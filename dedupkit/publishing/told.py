@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
@@ -22,6 +23,12 @@ _FILES = {"placeholder_files"}
 _LESS = "less what stands in "
 
 
+@lru_cache(maxsize=4)
+def _tables(recipe_toml: str) -> Mapping[str, Any]:
+    """A recipe's tables; a card asks for them a dozen times."""
+    return tomllib.loads(recipe_toml)
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A run as ``report.json`` has it.
@@ -35,9 +42,9 @@ class Told:
     summary: Mapping[str, Any]
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> Mapping[str, Any]:
         """The recipe's tables, with every default; a policy that is code is but a name there."""
-        return tomllib.loads(self.summary["recipe"])
+        return _tables(self.summary["recipe"])
 
     @property
     def card(self) -> Card:
@@ -121,7 +128,7 @@ class Told:
 
     def recipe_toml(self) -> str:
         """What differs from the defaults in the parts that decide what stays and how, without names of files."""
-        said, usual = self.recipe, tomllib.loads(Recipe().dumps())
+        said, usual = self.recipe, _tables(Recipe().dumps())
         differing: dict[str, Any] = {"preset": said["preset"], "seed": said["seed"]}
         for part in _SHOWN:
             own = {

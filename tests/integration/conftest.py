@@ -36,7 +36,7 @@ class Planted:
     """Key and expected reason of each sample without a usable image."""
 
 
-def write_shards(folder: Path, shards: int = 4, pictures: int = 24) -> Planted:
+def write_shards(folder: Path, shards: int = 4, pictures: int = 12) -> Planted:
     """Tars as img2dataset writes them: `pictures` pictures each, with copies in other shards and broken files."""
     folder.mkdir(parents=True)
     planted = Planted(folder)
@@ -81,5 +81,5 @@ def _add(tar: tarfile.TarFile, planted: Planted, key: str, image: bytes, caption
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """Four shards of 31 samples; tests read them and change nothing."""
+    """Four shards of 19 samples; tests read them and change nothing."""
     return write_shards(tmp_path_factory.mktemp("laion") / "shards")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,11 @@ from dedupkit.canaries.manifest import Manifest, read_manifest
 from dedupkit.cli import app
 from dedupkit.errors import UsageError
 from dedupkit.recipe import Recipe
+from tests.commands import run
 from tests.conftest import draw_picture
+
+if TYPE_CHECKING:
+    import subprocess
 
 ROOT = Path(__file__).parents[2]
 SIDE = 16
@@ -55,9 +58,8 @@ class Planted:
         return read_manifest(self.manifest)
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "dedupkit", "audit", *map(str, arguments), "--data", str(self.out)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT)])}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=self.folder)
+        return run("audit", *arguments, "--data", self.out, cwd=self.folder, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -210,9 +212,7 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(planted: Planted, tmp_path: 
     ):
         if "--out" not in arguments:
             arguments = [*arguments, "--out", str(tmp_path / "audit")]
-        done = subprocess.run(
-            [sys.executable, "-m", "dedupkit", "audit", *arguments], capture_output=True, text=True, check=False
-        )
+        done = run("audit", *arguments)
         assert done.returncode == 2, (arguments, done.stderr, done.stdout)
         assert words in done.stderr
     assert runner.invoke(app, ["audit", "--help"]).exit_code == 0

@@ -13,6 +13,7 @@ import pytest
 
 import dedupkit
 from dedupkit.recipe import Recipe
+from tests.commands import run
 from tests.conftest import draw_picture
 from tests.integration.conftest import encoded
 
@@ -39,9 +40,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def cli(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dedupkit", "check", *map(str, arguments)]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
+    return run("check", *arguments, cwd=folder)
 
 
 def test_the_command_names_what_exceeds_its_limits_to_people_and_tools(repository: Path, tmp_path: Path) -> None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Planted
 
 
+FAST = Recipe(preset="fast")
+"""Where what a preset finds is not what a test is about."""
+
+
 def tree(folder: Path) -> dict[str, str]:
     """Digest of every file below a folder."""
     return {
@@ -108,13 +112,17 @@ def test_a_second_run_over_the_output_drops_nothing(cleaned: dedupkit.Result, tm
 
 
 def test_max_copies_keeps_that_many(planted: Planted, tmp_path: Path) -> None:
-    result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(keep=Keep(max_copies=2)))
+    result = dedupkit.clean(
+        str(planted.folder), tmp_path / "out", recipe=Recipe(preset="fast", keep=Keep(max_copies=2))
+    )
     assert result.summary["samples"]["dropped"] == 0
     assert result.summary["reasons"]["spare_copy"] == len(planted.copies)
 
 
 def test_all_copies_stay_with_weights_that_add_up_to_the_pictures(planted: Planted, tmp_path: Path) -> None:
-    result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(keep=Keep(max_copies="all")))
+    result = dedupkit.clean(
+        str(planted.folder), tmp_path / "out", recipe=Recipe(preset="fast", keep=Keep(max_copies="all"))
+    )
     assert result.summary["samples"]["dropped"] == 0
     dataset, decisions = result.dataset(), rows(result.decisions())
     copies = Counter(planted.copies.values())
@@ -127,7 +135,7 @@ def test_all_copies_stay_with_weights_that_add_up_to_the_pictures(planted: Plant
 
 def test_a_callable_policy_is_obeyed(planted: Planted, tmp_path: Path) -> None:
     policy = Keep(policy=lambda candidate: candidate.caption == "a copy")
-    result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(keep=policy))
+    result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(preset="fast", keep=policy))
     decisions = rows(result.decisions())
     assert all(decisions[copy]["action"] == "keep" for copy in planted.copies)
     assert all(decisions[original]["action"] == "drop" for original in planted.copies.values())
@@ -135,7 +143,7 @@ def test_a_callable_policy_is_obeyed(planted: Planted, tmp_path: Path) -> None:
 
 def test_every_format_holds_the_same_samples(planted: Planted, tmp_path: Path) -> None:
     formats = Output(formats=("arrow", "parquet", "webdataset"))
-    result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(output=formats))
+    result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(preset="fast", output=formats))
     kept = set(result.decisions().filter(pc.field("action") == "keep")["key"].to_pylist())
     from dedupkit.sources import open_source
 
@@ -193,19 +201,19 @@ def test_a_shard_that_is_gone_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_format_that_is_not_asked_for_any_more_is_gone(planted: Planted, tmp_path: Path) -> None:
-    both = Recipe(output=Output(formats=("arrow", "webdataset")))
+    both = Recipe(preset="fast", output=Output(formats=("arrow", "webdataset")))
     dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=both)
-    dedupkit.clean(str(planted.folder), tmp_path / "out")
-    dedupkit.clean(str(planted.folder), tmp_path / "fresh")
+    dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=FAST)
+    dedupkit.clean(str(planted.folder), tmp_path / "fresh", recipe=FAST)
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
 def test_overwrite_starts_again_and_leaves_foreign_files_alone(planted: Planted, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    dedupkit.clean(str(planted.folder), out)
+    dedupkit.clean(str(planted.folder), out, recipe=FAST)
     (out / "notes.txt").write_text("mine")
     before = (out / ".dedupkit" / "fingerprints" / "00000.parquet").stat().st_mtime_ns
-    dedupkit.clean(str(planted.folder), out, overwrite=True)
+    dedupkit.clean(str(planted.folder), out, recipe=FAST, overwrite=True)
     assert (out / "notes.txt").read_text() == "mine"
     assert (out / ".dedupkit" / "fingerprints" / "00000.parquet").stat().st_mtime_ns > before
 
@@ -307,7 +315,7 @@ def test_sources_of_every_kind_give_the_same_groups(planted: Planted, tmp_path: 
         f"{planted.folder}/0000{{0..3}}.tar",
         f"{planted.folder}/*.tar",
     ):
-        found = dedupkit.find_duplicates(other)
+        found = dedupkit.find_duplicates(other, recipe=FAST)
         assert {frozenset(group) for group in found.groups} == expected
         assert found.samples == planted.samples
 
@@ -320,7 +328,7 @@ def test_another_caption_column_changes_the_captions_written(tmp_path: Path) -> 
     table = pa.table({"image": images, "left": [["a"], ["a"], ["a"]], "right": [["b"], ["b"], ["b"]]})
     pq.write_table(table, tmp_path / "set.parquet")
     for column, caption in (("left", "a"), ("right", "b")):
-        recipe = Recipe(source=SourceOptions(caption_column=column))
+        recipe = Recipe(preset="fast", source=SourceOptions(caption_column=column))
         result = dedupkit.clean(str(tmp_path / "set.parquet"), tmp_path / "out", recipe=recipe)
         assert result.dataset()["caption"][:] == [caption] * 3
 
@@ -331,21 +339,22 @@ def test_a_second_run_on_the_same_output_is_refused(planted: Planted, tmp_path: 
 
     with alone_in(Folder(str(tmp_path / "out"))), pytest.raises(dedupkit.UsageError, match="another run"):
         dedupkit.clean(str(planted.folder), tmp_path / "out")
-    assert dedupkit.clean(str(planted.folder), tmp_path / "out").summary["samples"]["in"] == planted.samples
+    result = dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=FAST)
+    assert result.summary["samples"]["in"] == planted.samples
 
 
 @pytest.mark.parametrize("left", [".dedupkit/dedupkit.json.12-7.partial", ".dedupkit/lock"])
 def test_a_run_killed_while_it_claimed_the_folder_is_no_stranger(planted: Planted, tmp_path: Path, left: str) -> None:
     (tmp_path / "out" / ".dedupkit").mkdir(parents=True)
     (tmp_path / "out" / left).write_text("{")
-    dedupkit.clean(str(planted.folder), tmp_path / "out")
+    dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=FAST)
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
 def test_a_users_own_file_beside_the_dataset_is_left_alone(planted: Planted, tmp_path: Path) -> None:
-    dedupkit.clean(str(planted.folder), tmp_path / "out")
+    dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=FAST)
     (tmp_path / "out" / "dataset" / "README.md").write_text("mine")
-    dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(keep=Keep(policy="last")))
+    dedupkit.clean(str(planted.folder), tmp_path / "out", recipe=Recipe(preset="fast", keep=Keep(policy="last")))
     assert (tmp_path / "out" / "dataset" / "README.md").read_text() == "mine"
 
 

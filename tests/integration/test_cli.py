@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.commands import run
 from tests.conftest import draw_picture
 
 if TYPE_CHECKING:
@@ -18,21 +19,28 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Planted
 
 
+_STRICT = {"PYTHONWARNINGS": "error"}
+
+
 def dedupkit(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command; what it prints is decoded as UTF-8."""
+    """Run the command."""
+    return run(*arguments, cwd=cwd, env=os.environ | _STRICT)
+
+
+def interpreted(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as a shell does, imports included; what it prints is decoded as UTF-8."""
     return subprocess.run(
         [sys.executable, "-m", "dedupkit", *map(str, arguments)],
         capture_output=True,
         encoding="utf-8",
         timeout=120,
-        cwd=cwd,
-        env=os.environ | {"PYTHONWARNINGS": "error"},
+        env=os.environ | _STRICT,
         check=False,
     )
 
 
 def test_clean_prints_counts_on_stdout_and_nothing_else(planted: Planted, tmp_path: Path) -> None:
-    done = dedupkit("clean", planted.folder, tmp_path / "out", "--preset", "fast")
+    done = interpreted("clean", planted.folder, tmp_path / "out", "--preset", "fast")
     assert done.returncode == 0
     assert f"{planted.samples} samples in" in done.stdout
     assert "report.html" in done.stdout
@@ -112,8 +120,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tupl
 
 
 def test_help_and_version_name_the_commands() -> None:
-    assert dedupkit("--version").stdout.startswith("dedupkit ")
-    shown = dedupkit("--help").stdout
+    assert interpreted("--version").stdout.startswith("dedupkit ")
+    shown = interpreted("--help").stdout
     assert all(command in shown for command in ("clean", "find", "demo"))
 
 

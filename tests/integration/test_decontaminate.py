@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from dedupkit import Index, Recipe, clean, decontaminate, remove
 from dedupkit.cli import app
 from dedupkit.edits import EDITS
 from dedupkit.errors import UsageError
+from tests.commands import Command
 from tests.conftest import draw_picture
 
 PLAIN = ("exact", "jpeg60", "mirrored", "turned", "brighter", "framed")
@@ -170,7 +169,7 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same(sets: Sets, tmp_path: 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     first = CliRunner().invoke(app, [*arguments, str(whole)])
     assert first.exit_code == 0, first.output
-    run = subprocess.Popen([sys.executable, "-m", "dedupkit", *arguments, str(killed)], stderr=subprocess.DEVNULL)
+    run = Command(*arguments, killed)
     references = killed / ".dedupkit" / "references"
     deadline = time.monotonic() + 120
     while not list(references.glob("*/index.json")) and run.poll() is None and time.monotonic() < deadline:
@@ -241,8 +240,7 @@ def test_reference_sets_that_cannot_be_are_named(sets: Sets, against: list[str],
 
 
 def test_the_command_wants_a_set_to_hold_it_against(sets: Sets) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "dedupkit", "decontaminate", sets.train], capture_output=True, text=True, check=False
-    )
+    run = Command("decontaminate", sets.train)
+    _, told = run.communicate()
     assert run.returncode == 2
-    assert "give --against" in run.stderr
+    assert "give --against" in told

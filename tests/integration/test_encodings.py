@@ -25,10 +25,9 @@ main()
 """
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
     for number in range(3):
         draw_picture(number // 2).save(folder / f"photo {number}.png")
     rows = [{"file_name": f"photo {number}.png", "text": f"{CAPTION} {number}"} for number in range(3)]
@@ -50,6 +49,14 @@ def run(*words: object, code: str = "", **env: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.fixture(scope="module")
+def usual(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is written where all is UTF-8."""
+    out = tmp_path_factory.mktemp("usual") / "out"
+    assert run("clean", photos, out, PYTHONUTF8="1").returncode == 0
+    return out
+
+
 @pytest.mark.parametrize(
     "env",
     [
@@ -57,9 +64,10 @@ def run(*words: object, code: str = "", **env: str) -> subprocess.CompletedProce
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     ],
 )
-def test_a_run_in_another_locale_writes_the_same(photos: Path, tmp_path: Path, env: dict[str, str]) -> None:
-    usual, other = tmp_path / "usual", tmp_path / "other"
-    assert run("clean", photos, usual, PYTHONUTF8="1").returncode == 0
+def test_a_run_in_another_locale_writes_the_same(
+    photos: Path, usual: Path, tmp_path: Path, env: dict[str, str]
+) -> None:
+    other = tmp_path / "other"
     done = run("clean", photos, other, **env)
     assert done.returncode == 0, done.stderr
     for name in ("report.json", "recipe.toml", "report.html", "decisions.parquet"):

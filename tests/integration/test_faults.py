@@ -17,6 +17,7 @@ import dedupkit
 from dedupkit import Index, Recipe, RunError
 from dedupkit.journey import Journey
 from dedupkit.unfinished import NOTE
+from tests.commands import Command
 from tests.conftest import draw_picture
 from tests.integration.conftest import encoded, write_shards
 from tests.integration.store_servers import digests, local_contents
@@ -49,14 +50,16 @@ def left_in(out: Path) -> dict[str, str]:
     return digests(local_contents(out))
 
 
-def command(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-    """The command line, begun; formats and preset as in `FAST`."""
+def command(*arguments: str | Path, **options: Any) -> Command | subprocess.Popen[str]:
+    """The command line, begun; formats and preset as in `FAST`.  With options for it, in an interpreter of its own."""
     chosen = ("--preset", "fast", "--format", "arrow", "--format", "webdataset") if arguments[0] == "clean" else ()
+    if not options:
+        return Command(*arguments, *chosen)
     given = [sys.executable, "-m", "dedupkit", *map(str, arguments), *chosen]
     return subprocess.Popen(given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options)
 
 
-def ended(run: subprocess.Popen[str]) -> tuple[int, str]:
+def ended(run: Command | subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code, and the last line of what was said."""
     _, told = run.communicate(timeout=120)
     assert "Traceback" not in told

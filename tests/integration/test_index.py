@@ -7,8 +7,6 @@ import logging
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -27,13 +25,18 @@ from dedupkit.errors import DedupkitError, RunError, UsageError
 from dedupkit.index import saving
 from dedupkit.index.adding import Adding
 from dedupkit.matching import descriptor_tables, sequential
+from tests.commands import Command, run
 from tests.conftest import draw_picture
 from tests.integration.index_sets import BROKEN, copy, name, told, write_families
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.integration.index_sets import Families
 
 PRESETS: tuple[Literal["fast", "thorough"], ...] = ("fast", "thorough")
+AT_ONCE = {"fast": 1, "thorough": 2}
+"""Samples of each of many additions."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,28 @@ def grown(families: Families, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return made
 
 
+@pytest.fixture(scope="module")
+def begun(families: Families, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of the first folder."""
+    place = tmp_path_factory.mktemp("begun") / "index"
+    Index.build(place, families.sources[0])
+    return place
+
+
+@pytest.fixture(scope="module")
+def enlarged(families: Families, begun: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """That index with the second folder added through the command line, and the seconds that it took."""
+    place = copy(begun, tmp_path_factory.mktemp("enlarged") / "index")
+    adding = started("add", place, families.sources[1])
+    assert adding.wait(timeout=120) == 0
+    return place, time.monotonic() - adding.began
+
+
+def batched(files: list[Path], size: int) -> Iterator[list[Path]]:
+    for start in range(0, len(files), size):
+        yield files[start : start + size]
+
+
 def said(*arguments: Any) -> Any:
     """What a command prints as JSON."""
     result = CliRunner().invoke(app, ["index", *map(str, arguments), "--json"])
@@ -60,18 +85,14 @@ def said(*arguments: Any) -> Any:
     return json.loads(result.stdout)
 
 
-def command(*arguments: Any) -> list[str]:
-    return [sys.executable, "-m", "dedupkit", "index", *map(str, arguments)]
-
-
-def started(*arguments: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def started(*arguments: Any) -> Command:
+    return Command("index", *arguments)
 
 
 def ended(*arguments: Any) -> tuple[int, str]:
     """Exit code of a command, and what it says on stderr."""
-    run = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, check=False)
-    return run.returncode, run.stderr
+    done = run("index", *arguments)
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -82,8 +103,8 @@ def test_many_additions_find_what_one_build_finds(
     assert len(whole.groups()) > 100
     assert told(Index.open(grown[preset])) == told(whole)
     one_by_one = Index.build(tmp_path / "one", [], recipe=Recipe(preset=preset))
-    for number, file in enumerate(sorted(families.folder.rglob("part[01]/*.jpg"))):
-        one_by_one.add([{"key": file.name, "image": file.read_bytes()}], name=f"call {number}")
+    for number, files in enumerate(batched(sorted(families.folder.rglob("part[01]/*.jpg")), AT_ONCE[preset])):
+        one_by_one.add([{"key": file.name, "image": file.read_bytes()} for file in files], name=f"call {number}")
     count = len(one_by_one)
     first = Index.build(tmp_path / "first", families.sources[0], recipe=Recipe(preset=preset))
     first.add(families.sources[1])
@@ -226,22 +247,20 @@ def test_additions_after_a_removal_do_not_depend_on_batches_either(families: Fam
 
 @pytest.mark.parametrize("moment", [0.2, 0.4, 0.55, 0.7, 0.85, 1.0])
 def test_an_addition_that_is_killed_leaves_the_index_as_it_was(
-    moment: float, families: Families, grown: dict[str, Path], tmp_path: Path
+    moment: float,
+    families: Families,
+    grown: dict[str, Path],
+    begun: Path,
+    enlarged: tuple[Path, float],
+    tmp_path: Path,
 ) -> None:
-    place = tmp_path / "index"
-    Index.build(place, families.sources[0])
-    before = told(Index.open(place))
-    began = time.monotonic()
-    copied = copy(place, tmp_path / "measured")
-    run = started("add", copied, families.sources[1])
-    assert run.wait(timeout=120) == 0
-    taken = time.monotonic() - began
-    run = started("add", place, families.sources[1])
+    whole, taken = enlarged
+    place = copy(begun, tmp_path / "index")
+    adding = started("add", place, families.sources[1])
     time.sleep(taken * moment * random.uniform(0.9, 1.0))
-    run.send_signal(signal.SIGKILL)
-    run.wait(timeout=30)
-    now = told(Index.open(place))
-    assert now in (before, told(Index.open(copied)))
+    adding.send_signal(signal.SIGKILL)
+    adding.wait(timeout=30)
+    assert told(Index.open(place)) in (told(Index.open(begun)), told(Index.open(whole)))
     for source in families.sources[1:]:
         said("add", place, source)
     assert told(Index.open(place)) == told(Index.open(grown["thorough"]))
@@ -271,16 +290,15 @@ def test_fingerprints_of_an_addition_that_broke_off_are_used_again(
     assert list((tmp_path / "index" / "work").iterdir()) == []
 
 
-def test_readers_go_on_while_a_writer_adds(families: Families, tmp_path: Path) -> None:
-    place = tmp_path / "index"
-    Index.build(place, families.sources[0])
+def test_readers_go_on_while_a_writer_adds(families: Families, begun: Path, tmp_path: Path) -> None:
+    place = copy(begun, tmp_path / "index")
     file = sorted(Path(families.sources[0]).glob("*.jpg"))[0]
     stop, wrong, asked = threading.Event(), [], [0, 0]
 
     def read(reader: int) -> None:
         index = Index.open(place)
         mine, expected = len(index), index.query(file)
-        while not stop.is_set():
+        while not stop.wait(0.05):  # the writer wants the processor, too
             if index.query(file) != expected or len(index) != mine:
                 wrong.append("a reader's own index changed")
             fresh = Index.open(place)

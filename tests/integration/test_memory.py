@@ -44,7 +44,7 @@ def content(out: Path) -> dict[str, str]:
     ids=["fast", "thorough"],
 )
 def test_next_to_no_memory_changes_no_byte(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = write_shards(tmp_path / "shards", shards=5, pictures=16)
+    planted = write_shards(tmp_path / "shards", shards=5, pictures=8)
     roomy = dedupkit.clean(planted.folder, tmp_path / "roomy", recipe=recipe)
     assert roomy.summary["samples"]["dropped"] > 10
     monkeypatch.setattr(hamming, "_CANDIDATES", 7)
@@ -58,7 +58,7 @@ def test_next_to_no_memory_changes_no_byte(recipe: Recipe, tmp_path: Path, monke
 
 
 def test_a_large_set_is_searched_in_slices_with_the_same_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = write_shards(tmp_path / "shards", shards=6, pictures=16)
+    planted = write_shards(tmp_path / "shards", shards=6, pictures=10)
     monkeypatch.setattr(hamming, "COMPLETE_BELOW", 20)
     monkeypatch.setattr(bit_sampling, "_LEAST_MEMORY", 1)
     recipe = Recipe(preset="fast")

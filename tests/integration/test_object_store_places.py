@@ -16,6 +16,7 @@ from dedupkit.errors import UsageError
 from dedupkit.lease import LEASE_S, Lock
 from dedupkit.outfolder import alone_in, check
 from dedupkit.storage import Folder
+from tests.commands import run
 from tests.integration.store_servers import running_store
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ def put_lock(url: str, **changes: Any) -> None:
 
 def test_the_second_of_two_runs_is_refused_in_one_line(planted: Planted, store: Store) -> None:
     with alone_in(Folder.at("s3://bucket/runs/busy")):
-        command = [sys.executable, "-m", "dedupkit", "clean", str(planted.folder), "s3://bucket/runs/busy"]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        second = run("clean", planted.folder, "s3://bucket/runs/busy")
     assert second.returncode == 2
     assert second.stderr.startswith("dedupkit: another run is writing to s3://bucket/runs/busy; wait for it")
     assert second.stderr.count("\n") == 1

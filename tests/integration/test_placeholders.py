@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +13,7 @@ from PIL import Image, ImageDraw
 import dedupkit
 from dedupkit.errors import UsageError
 from dedupkit.recipe import Hygiene, Recipe
+from tests.commands import run
 from tests.conftest import draw_picture
 
 if TYPE_CHECKING:
@@ -56,8 +55,7 @@ def mine(tmp_path: Path) -> Path:
 def test_the_command_line_takes_them_out_and_says_why(source: Path, mine: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'preset = "fast"\n[hygiene]\nplaceholder_files = ["{mine.as_posix()}"]\n')
-    command = [sys.executable, "-m", "dedupkit", "clean", str(source), str(tmp_path / "out"), "--recipe", str(recipe)]
-    subprocess.run(command, check=True, capture_output=True)
+    run("clean", source, tmp_path / "out", "--recipe", recipe).check_returncode()
     rows = {row["key"]: row for row in pq.read_table(tmp_path / "out" / "decisions.parquet").to_pylist()}
     gone = {key for key, row in rows.items() if row["reason"] == "placeholder"}
     assert gone == {"none.jpg", "none.webp"}

@@ -19,6 +19,7 @@ from dedupkit.recipe import Recipe
 from tests.conftest import draw_picture
 from tests.integration.conftest import Planted, encoded
 from tests.integration.test_cli import dedupkit as command
+from tests.integration.test_cli import interpreted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,7 @@ def planned(source: object, *options: str) -> dict[str, Any]:
 def cleaned(source: Path, out: Path, *options: str) -> float:
     """Processor seconds of a real run."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run = command("clean", str(source), str(out), *options)
+    run = interpreted("clean", source, out, *options)
     assert run.returncode == 0, run.stderr
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -30,7 +30,7 @@ from dedupkit.errors import RunError, UsageError
 from dedupkit.recipe import Augment, Blocklist, Canaries, Recipe
 from tests.integration.test_canaries import natural, write_folder, write_tars
 
-SAMPLES, PLANTED = 2500, 64
+SAMPLES, PLANTED = 1300, 64
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, str]:
-    """A set of 2,500 with 64 canaries, its manifest, and what the run logged."""
+    """A set of 1,300 with 64 canaries, its manifest, and what the run logged."""
     out = tmp_path_factory.mktemp("out") / "clean"
     said, handler = io.StringIO(), logging.StreamHandler
     listener = handler(said)
@@ -98,7 +98,7 @@ def simple_facts(data: bytes, share: float) -> list[float]:
 
 
 def test_a_simple_classifier_cannot_tell_them_from_the_rest(planted: tuple[Path, Manifest, str]) -> None:
-    """Of each canary any one copy; a chance result of 64 among 2,000 has a standard deviation of 0.037."""
+    """Of each canary any one copy; a chance result of 64 among 1,000 has a standard deviation of 0.037."""
     out, manifest, _ = planted
     digests = {canary.sha256 for canary in manifest.planted}
     images = [row["bytes"] for row in dedupkit.Result(str(out), {}).dataset().data["image"].to_pylist()]
@@ -109,7 +109,7 @@ def test_a_simple_classifier_cannot_tell_them_from_the_rest(planted: tuple[Path,
         data = images[row]
         digest = hashlib.sha256(data).digest()
         mine = digest in digests
-        if digest in seen or not (mine or rng.random() < 0.4):
+        if digest in seen or not (mine or rng.random() < 0.8):
             continue
         seen.add(digest)
         facts.append(simple_facts(data, row / len(images)))

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.commands import run
+
 ROOT = Path(__file__).resolve().parents[2]
 _PLUGINS = """
 from pathlib import Path
@@ -77,12 +79,8 @@ def write(folder: Path, version: str = "1", fail: str = "pass") -> None:
 
 
 def cleaned(folder: Path, *more: str, workers: int = 1, plugin: str = "my_plugins") -> subprocess.CompletedProcess[str]:
-    command = [
-        *(sys.executable, "-m", "dedupkit", "--plugin", plugin, "clean", "flat:photos", "out"),
-        *("--recipe", "recipe.toml", "--workers", str(workers), *more),
-    ]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    chosen = ("--recipe", "recipe.toml", "--workers", workers, *more)
+    return run("--plugin", plugin, "clean", "flat:photos", "out", *chosen, cwd=folder)
 
 
 def test_a_module_of_plugins_works_on_the_command_line_and_in_workers(here: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +18,13 @@ from dedupkit.recipe import Augment, Canaries, Recipe
 from dedupkit.report.again import make_report
 from dedupkit.report.thumbnails import Pictures
 from dedupkit.storage import Folder, Stage
+from tests.commands import run
 from tests.conftest import draw_picture
 from tests.integration.conftest import encoded
 from tests.unit.report.test_content import data_of
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
     from typing import Any
 
@@ -58,8 +58,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def report(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dedupkit", "report", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run("report", out, *options)
 
 
 def test_the_page_made_again_is_the_page_of_the_run(out: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ import pytest
 import dedupkit
 from dedupkit.canaries.planting import Planting
 from dedupkit.recipe import Blocklist, Canaries, Captions, Keep, Recipe
+from tests.commands import run
 from tests.conftest import draw_picture
 from tests.integration.conftest import Planted, encoded, write_shards
 from tests.integration.test_clean import tree
@@ -33,11 +32,6 @@ def file_of(folder: Path, *rows: dict[str, Any], name: str = "marks.json") -> Pa
 
 def mark(key: str, action: str, note: str | None = None) -> dict[str, Any]:
     return {"key": key, "action": action} | ({} if note is None else {"note": note})
-
-
-def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dedupkit", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def rows_of(out: Path) -> dict[str, dict[str, Any]]:
@@ -90,8 +84,8 @@ def test_the_command_obeys_a_file_and_the_recipe_names_it_by_digest(images: Path
         mark("blank.jpg", "keep_group"),
     )
     out = tmp_path / "out"
-    run = cli("clean", images, out, "--preset", "fast", "--overrides", marks)
-    assert run.returncode == 0, run.stderr
+    done = run("clean", images, out, "--preset", "fast", "--overrides", marks)
+    assert done.returncode == 0, done.stderr
     rows = rows_of(out)
     assert (rows["copy0.jpg"]["reason"], rows["copy0.jpg"]["detail"]) == ("dropped_by_hand", "water mark")
     assert rows["copy0.jpg"]["kept_key"] is None
@@ -100,7 +94,7 @@ def test_the_command_obeys_a_file_and_the_recipe_names_it_by_digest(images: Path
     assert (rows["blank.jpg"]["reason"], rows["blank.jpg"]["detail"]) == ("kept_by_hand", "instead of blank")
     assert (rows["alone.jpg"]["reason"], rows["alone.jpg"]["detail"]) == ("kept_by_hand", "mine")
     assert rows["broken.jpg"]["reason"] == "truncated_image"
-    said = [line for line in run.stderr.splitlines() if "overrides" in line]
+    said = [line for line in done.stderr.splitlines() if "overrides" in line]
     assert len(said) == 2
     assert "1 marks are of keys that no sample has, such as nobody.jpg" in said[0]
     assert "1 marks could not be obeyed, such as broken.jpg" in said[1]
@@ -114,11 +108,11 @@ def test_the_command_obeys_a_file_and_the_recipe_names_it_by_digest(images: Path
     for name in ("recipe.toml", "report.json", "report.html"):
         assert "secret folder" not in (out / name).read_text(encoding="utf-8")
     assert "Kept by hand" in (out / "report.html").read_text(encoding="utf-8")
-    again = cli("clean", images, tmp_path / "again", "--recipe", out / "recipe.toml")
+    again = run("clean", images, tmp_path / "again", "--recipe", out / "recipe.toml")
     assert again.returncode == 2
     assert "marks.json cannot be read" in again.stderr
     assert "--overrides" in again.stderr
-    again = cli("clean", images, tmp_path / "again", "--recipe", out / "recipe.toml", "--overrides", marks)
+    again = run("clean", images, tmp_path / "again", "--recipe", out / "recipe.toml", "--overrides", marks)
     assert again.returncode == 0
     assert tree(tmp_path / "again") == tree(out)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 import dedupkit
 from dedupkit.errors import RunError
 from dedupkit.recipe import Recipe
+from tests.commands import Command
 from tests.integration.conftest import write_shards
 from tests.integration.store_servers import (
     FaultyFileSystem,
@@ -61,12 +61,11 @@ def store() -> Iterator[Store]:
         yield store
 
 
-def start(source: Planted, out: str, recipe: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "dedupkit", "clean", str(source.folder), out, "--recipe", str(recipe)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(source: Planted, out: str, recipe: Path) -> Command:
+    return Command("clean", source.folder, out, "--recipe", recipe)
 
 
-def ended(run: subprocess.Popen[str]) -> tuple[int, str]:
+def ended(run: Command) -> tuple[int, str]:
     """Exit code and stderr."""
     _, told = run.communicate(timeout=300)
     return run.returncode, told
@@ -76,12 +75,12 @@ def test_runs_killed_at_random_moments_end_at_the_same_bytes(
     source: Planted, recipe: Path, whole: dict[str, str], store: Store
 ) -> None:
     out, rng = "s3://bucket/killed", random.Random(11)
-    began = time.monotonic()
-    assert ended(start(source, "s3://bucket/timed", recipe))[0] == 0
-    seconds = time.monotonic() - began
+    timed = start(source, "s3://bucket/timed", recipe)
+    assert ended(timed)[0] == 0
+    seconds = time.monotonic() - timed.began
     for _ in range(3):
         run = start(source, out, recipe)
-        time.sleep(seconds * rng.uniform(0.3, 0.95))  # before, it imports
+        time.sleep(seconds * rng.uniform(0.1, 0.95))
         run.kill()
         ended(run)
         half = {name: made for name, made in digests(contents(out)).items() if whole.get(name, made) != made}
