@@ -236,7 +236,10 @@ def test_a_file_that_becomes_readable_is_another_file(open_to_all: Path) -> None
     (folder / "b.jpg").chmod(0)
     source = open_source(folder)
     if os.geteuid() == 0:
-        os.seteuid(65534)  # who may not read everything
+        try:
+            os.seteuid(65534)  # who may not read everything
+        except OSError:
+            pytest.skip("this namespace knows nobody else")
     try:
         before = source.shards()
         faults = {sample.key: sample.fault for shard in before for sample in source.read(shard)}
