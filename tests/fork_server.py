@@ -80,7 +80,7 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], insta
     os.environ.update(environment)
     sys.path[:] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *installed]
     sys.argv[1:] = arguments
-    os.fsync = lambda _: None  # as in the process of the tests, see conftest.py
+    os.fsync = lambda fd: None  # as in the process of the tests, see conftest.py
     if action := environment.get("PYTHONWARNINGS"):
         sys.warnoptions.append(action)
         warnings.simplefilter(action)  # type: ignore[arg-type]

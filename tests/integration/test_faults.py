@@ -63,7 +63,7 @@ def ended(run: Command | subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code, and the last line of what was said."""
     _, told = run.communicate(timeout=120)
     assert "Traceback" not in told
-    return run.returncode, (told.splitlines() or [""])[-1]
+    return run.wait(), (told.splitlines() or [""])[-1]
 
 
 def mount(*arguments: str) -> None:

@@ -68,7 +68,7 @@ def start(source: Planted, out: str, recipe: Path) -> Command:
 def ended(run: Command) -> tuple[int, str]:
     """Exit code and stderr."""
     _, told = run.communicate(timeout=300)
-    return run.returncode, told
+    return run.wait(), told
 
 
 def test_runs_killed_at_random_moments_end_at_the_same_bytes(
