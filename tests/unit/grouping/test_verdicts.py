@@ -333,3 +333,12 @@ def test_who_shares_a_pair_with_the_successor_is_its_copy_by_that() -> None:
     assert kept_of(verdicts)[2] == 1
     assert verdicts.through.to_pylist() == [None] * 3
     assert evidence_of(verdicts, 2)["hamming_bits"] == 8
+
+
+def test_of_several_samples_of_the_same_bytes_the_one_that_is_kept_by_hand_follows() -> None:
+    pairs = [same(0, 1), same(0, 2), near(0, 3)]
+    verdicts = judged(pairs, best=[0, 1, 2, 3], dropped=[0], kept=[2])
+    assert kept_of(verdicts) == {0: 2, 1: 2, 2: 2, 3: 2}
+    assert reasons(verdicts)[2] == "representative"
+    assert kept_of(judged(pairs, best=[0, 1, 2, 3], dropped=[0, 1])) == {0: 2, 1: 2, 2: 2, 3: 2}
+    assert kept_of(judged(pairs, best=[0, 3, 2, 1], dropped=[0])) == {0: 2, 1: 2, 2: 2, 3: 2}
