@@ -199,6 +199,7 @@ def test_holm_is_that_of_its_definition() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]).tolist() == [1.0, 1.0]
     assert holm([]).tolist() == []
+    assert holm(np.array([0.1, 0.2], np.float32)).dtype == np.float64
 
 
 def test_a_difference_is_judged_as_by_all_permutations() -> None:

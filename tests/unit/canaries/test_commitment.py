@@ -57,6 +57,18 @@ def test_a_proof_of_one_discloses_no_other(manifest: Manifest) -> None:
     assert [canary.number for canary in check_proof(json.loads(text), commitment_of(manifest))] == [3]
 
 
+def test_a_proof_is_the_same_after_it_was_written_and_read(manifest: Manifest) -> None:
+    boxed = manifest.canaries[0].model_copy(update={"hidden_box": (8, 8, 24, 24)})
+    proof = prove(manifest.model_copy(update={"canaries": (boxed, *manifest.canaries[1:])}))
+    assert json.loads(json.dumps(proof)) == proof
+    assert proof["canaries"][0]["canary"]["hidden_box"] == [8, 8, 24, 24]
+
+
+def test_one_canary_alone_can_be_proved_too(manifest: Manifest) -> None:
+    one = manifest.model_copy(update={"canaries": manifest.canaries[:1]})
+    assert check_proof(prove(one), commitment_of(one)) == one.canaries
+
+
 def test_a_proof_of_all_shows_planted_ones_and_controls(manifest: Manifest) -> None:
     shown = check_proof(json.loads(json.dumps(prove(manifest))), commitment_of(manifest).upper() + "\n")
     assert shown == manifest.canaries
