@@ -154,6 +154,12 @@ def test_percents_have_two_digits_that_count(share: float, text: str) -> None:
     assert percent(share) == text
 
 
+def test_scores_may_be_any_numbers_and_are_reckoned_with_in_double() -> None:
+    curve = Curve([2, 3], np.array([1, 2], np.float32))  # type: ignore[arg-type]
+    assert (curve.members.dtype, curve.controls.dtype) == (np.float64, np.float64)
+    assert curve.auc == 0.875
+
+
 def test_no_more_controls_than_allowed_are_taken_for_members() -> None:
     members, controls = np.arange(50.0) + 55, np.arange(100.0)
     point = Curve(members, controls).at(0.01)

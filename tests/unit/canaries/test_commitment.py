@@ -37,6 +37,10 @@ def test_roots_are_those_of_rfc_6962(count: int) -> None:
     assert tree_root(LEAVES[:count]).hex() == ROOTS[count - 1]
 
 
+def test_the_root_of_no_leaves_is_the_digest_of_nothing() -> None:
+    assert tree_root([]).hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # RFC 6962, 2.1
+
+
 @pytest.mark.parametrize("count", range(1, 9))
 def test_every_path_leads_to_the_root_and_no_other_leaf_or_place_does(count: int) -> None:
     leaves = LEAVES[:count]
