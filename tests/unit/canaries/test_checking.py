@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,8 @@ def test_an_output_is_opened_by_the_first_form_that_it_has(tmp_path: Path) -> No
             tar.addfile(member, io.BytesIO(data))
     assert keys_in(open_output(tmp_path / "out")) == ["tarred"]
     assert keys_in(open_output(f"{tmp_path}/out/")) == ["tarred"]
+    spaced = shutil.copytree(tmp_path / "out", tmp_path / "out ")
+    assert keys_in(open_output(spaced)) == ["tarred"]
     (tmp_path / "out" / "parquet").mkdir()
     pq.write_table(pa.table({"key": ["in a table"], "image": [jpeg(2)]}), tmp_path / "out" / "parquet" / "0.parquet")
     assert keys_in(open_output(tmp_path / "out")) == ["in a table"]

@@ -96,6 +96,12 @@ def test_two_manifests_of_one_recipe_share_nothing(tmp_path: Path) -> None:
     assert not {canary.caption for canary in first.canaries} & {canary.caption for canary in second.canaries}
 
 
+def test_all_that_is_chance_in_canaries_comes_from_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedupkit.canaries.making.secrets.token_hex", lambda count: "5a" * count)
+    first, second = (make(samples(8), tmp_path / name, Canaries(planted=2, controls=2)).manifest for name in "ab")
+    assert first == second
+
+
 def test_a_set_without_captions_gets_canaries_without(tmp_path: Path) -> None:
     bare = [{name: value for name, value in sample.items() if name != "caption"} for sample in samples(5)]
     manifest = make(bare, tmp_path / "m", Canaries(planted=2)).manifest
