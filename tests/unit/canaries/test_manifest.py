@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import stat
@@ -7,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dedupkit.canaries import sealing
 from dedupkit.canaries.manifest import Manifest, read_manifest, write_manifest
@@ -139,6 +142,14 @@ def test_a_passphrase_opens_what_it_closed_and_no_other_does(
         read_manifest(place, passphrase="four plain old wards")
     with pytest.raises(UsageError, match=r"^m\.json is encrypted; give its passphrase"):
         read_manifest(place)
+
+
+def test_an_envelope_opens_by_what_its_format_says_with_another_scrypt() -> None:
+    envelope = json.loads(sealing.sealed(b'{"a": 1}', "four plain old words"))
+    salt, nonce, cipher = (base64.b64decode(envelope[name]) for name in ("salt", "nonce", "cipher"))
+    assert (len(salt), len(nonce)) == (16, 12)
+    key = hashlib.scrypt(b"four plain old words", salt=salt, n=1 << 17, r=8, p=1, dklen=32, maxmem=1 << 28)
+    assert AESGCM(key).decrypt(nonce, cipher, b"dedupkit canaries 1, sealed") == b'{"a": 1}'
 
 
 def test_an_encrypted_manifest_that_was_changed_does_not_open(
