@@ -178,3 +178,5 @@ def test_keyed_digests_depend_on_the_secret(manifest: Manifest) -> None:
     other = manifest.model_copy(update={"secret": "5b" * 32})
     assert manifest.keyed("places", "00000") != other.keyed("places", "00000")
     assert manifest.keyed("places", "00000") != manifest.keyed("places", "00001")
+    assert manifest.keyed("places", "0", "1") != manifest.keyed("places", "01")
+    assert manifest.keyed("places", "caf\udce9") != manifest.keyed("places", "caf")  # a file name that is no UTF-8

@@ -107,10 +107,10 @@ def test_declared_types_are_the_sources(planting: Planting) -> None:
 def test_numbers_that_count_through_all_shards_never_clash(tmp_path: Path, manifest: Manifest) -> None:
     many = manifest.model_copy(update={"canaries": tuple(make_canary(n, repetitions=2) for n in range(6))})
     write_manifest(many, tmp_path / "m.json")
-    shards = [[Sample(f"{number:05d}", b"x") for number in range(20 * part, 20 * part + 20)] for part in range(3)]
+    shards = [[Sample(f"{number:05d}", b"x") for number in range(20 * part, 20 * part + 20)] for part in range(5)]
     found = read(Planting.open(tmp_path / "m.json").around(Shards(*shards)))
     keys = [each.key for each in found]
-    assert len(keys) == len(set(keys)) == 72
+    assert len(keys) == len(set(keys)) == 112
     assert {len(key) for key in keys} == {5}
 
 
