@@ -67,10 +67,8 @@ def test_references_that_differ_by_rounding_alone_are_all_alike() -> None:
 def test_losses_of_single_precision_are_reckoned_with_in_double() -> None:
     references = np.random.default_rng(5).normal(0, 1, 40).astype(np.float32)
     losses = np.array([-4.0, -0.1, 0.3], np.float32)
-    found, expected = (
-        extrapolated_exposure(*(each.astype(kind) for each in (losses, references)))
-        for kind in (np.float32, np.float64)
-    )
+    found = extrapolated_exposure(losses, references)
+    expected = extrapolated_exposure(losses.astype(np.float64), references.astype(np.float64))
     assert found.bits.tolist() == expected.bits.tolist()
     assert found.deviations.tolist() == expected.deviations.tolist()
 
