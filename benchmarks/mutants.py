@@ -1,10 +1,11 @@
 """Do the tests notice when the code is changed?  mutmut changes it, the tests that reach the change are run.
 
-    python benchmarks/mutants.py [--most 60] [--seed 0] [--again] [MODULE ...]
+    python benchmarks/mutants.py [--most 60] [--seed 0] [--again] [--survivors] [MODULE ...]
 
 Of each module of `[tool.mutmut]` in pyproject.toml as many mutants as --most are drawn at random and tried, with the
 tests named there that reach the changed function.  What was tried before and is unchanged is not tried again, unless
---again says so.  MODULE is a part of a name: ``grouping``, ``audit.coins``.
+--again says so, or --survivors of those that no test noticed, for there may be new tests.  MODULE is a part of a name:
+``grouping``, ``audit.coins``.
 
 Results stand in benchmarks/results/mutants.json; a survivor that changes nothing is named, with the reason, in
 benchmarks/equivalent_mutants.json by what it takes out of a function and what it puts in.
@@ -65,12 +66,15 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=60, help="mutants of a module, drawn at random where it has more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="try those again that were tried before")
+    parser.add_argument("--survivors", action="store_true", help="try those again that no test noticed before")
     options = parser.parse_args()
     started = time.time()
     _mutmut("run", "dedupkit.grouping.keep.x_ranks__mutmut_1")  # makes all mutants, and tries this one
     modules = [each for each in _modules() if not options.modules or any(part in each.name for part in options.modules)]
     drawn = {each.name: _drawn(each, options.most, options.seed) for each in modules}
     known = {} if options.again else _results(modules)
+    if options.survivors:
+        known = {name: end for name, end in known.items() if end in _NOTICED}
     lacking = [name for names in drawn.values() for name in names if name not in known]
     for start in range(0, len(lacking), _AT_ONCE):
         _mutmut("run", "--max-children", str(os.cpu_count() or 1), *lacking[start : start + _AT_ONCE])

@@ -106,19 +106,19 @@ def place(
     Returns
     -------
     list of Placed
-        By row.  Keys fit between those around them where their pattern leaves room there.
+        By row, in one row by key.  Keys fit between those around them where their pattern leaves room there.
     """
     taken = set(keys)
     parsed = _pattern(keys)
     if parsed is None:
-        return sorted((_by_words(keys, canary, rng, taken) for canary in canaries), key=lambda each: each.row)
+        return sorted(_by_words(keys, canary, rng, taken) for canary in canaries)  # in one row by key
     rows = _rows_with_room(parsed)
     if len(rows) >= len(canaries):
         chosen = rng.choice(rows, len(canaries), replace=False)
         found = [_between(parsed, int(row), canary, rng, taken) for row, canary in zip(chosen, canaries, strict=True)]
     else:
         found = _elsewhere(parsed, canaries, rng, taken, after_last)
-    return sorted(found, key=lambda each: each.row)
+    return sorted(found)
 
 
 def _pattern(keys: Sequence[str]) -> list[_Parsed | None] | None:

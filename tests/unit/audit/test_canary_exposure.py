@@ -259,3 +259,12 @@ def test_99_shuffles_are_the_least() -> None:
     with pytest.raises(UsageError, match="shuffles must be 99 or more, got 98"):
         exposure([1.0, 2.0], light_manifest([True, False]), shuffles=98)
     assert exposure([1.0, 2.0], light_manifest([True, False]), shuffles=99).overall.planted == 1
+
+
+def test_two_of_one_rank_are_found_by_their_share_where_neither_is_alone() -> None:
+    # three of 79 controls before both: p = 4 / 80 for each; Holm doubles it, Benjamini and Hochberg leave it
+    found = exposure([2.5, 2.6, *range(79)], light_manifest([True] * 2 + [False] * 79), shuffles=99)
+    assert found.corrected == pytest.approx([0.1, 0.1])
+    assert found.false_discovery == pytest.approx([0.05, 0.05])
+    assert (found.alone(), found.alone(by_share=True)) == (0, 2)
+    assert found.to_json()["found_alone"] == {"holm": 0, "benjamini_hochberg": 2}

@@ -114,6 +114,15 @@ def test_the_test_over_kinds_is_that_of_all_permutations_within_them() -> None:
     assert found.p_value == pytest.approx(expected, abs=0.012)
 
 
+def test_of_two_kinds_the_larger_weighs_no_more_than_its_places() -> None:
+    # textures: the planted one before its control, 2 / 3 against 1 / 3; blobs: the planted ones first and last of four,
+    # (4 + 1) / 5.  Of 12 falls five sum up to as much: 2/3 and two of 5, 6, 7, all four sums from 5 up, or 1/3 and 7/5
+    manifest = light_manifest([True, True, True, False, False, False], kinds=("texture", "blob", "blob"))
+    losses = Losses.of([1.0, 1.0, 4.0, 2.0, 2.0, 3.0], manifest)
+    found = rank_test(losses, losses.planted, level=0.05, shuffles=9999, seed=0)
+    assert found.p_value == pytest.approx(5 / 12, abs=0.02)
+
+
 def test_p_values_of_the_tests_are_uniform_without_memorisation() -> None:
     rng, runs, whole, part, trends = np.random.default_rng(9), 300, [], [], []
     for seed in range(runs):

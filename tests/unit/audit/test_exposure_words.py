@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,17 @@ def test_limits_say_what_so_many_controls_can_show() -> None:
         "159 controls, and there are 15."
     )
     assert len(found) == 6
+
+
+def test_of_6_canaries_a_median_has_an_interval_and_of_5_none() -> None:
+    assert "Of fewer than 6 canaries a median has no interval; so it is of once." in limits(5, 9)
+    assert not any("a median has no interval" in each for each in limits(6, 9))
+
+
+def test_every_limit_is_a_sentence() -> None:
+    for each in (*limits(8, 15), *limits(30, 30, (1, 4)), *limits(1, 19)):
+        assert re.fullmatch(r"(p-values|[A-Z0-9]).*[^ ]\.", each)
+        assert "  " not in each
 
 
 def test_with_controls_enough_single_canaries_can_be_named() -> None:

@@ -180,6 +180,14 @@ def test_controls_of_shadows_need_models_on_each_side_that_are_left(
     assert len(found) == (5 * (models // 2) if judged else 0)
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_shadows_judge_each_other_with_the_variance_that_was_asked_for(fixed: bool) -> None:
+    _, shadows, _ = drawn(8, 12, seed=12)
+    found = shadow_controls(shadows, fixed_variance=fixed)
+    first = likelihood_ratios(shadows.losses[0], shadows.without(0), fixed_variance=fixed)[~shadows.inside[0]]
+    assert np.array_equal(found[: len(first)], first)
+
+
 def test_offline_asks_for_no_model_that_saw_a_sample() -> None:
     losses = np.random.default_rng(10).normal(size=(3, 4, 1))
     found = shadow_controls(Shadows(losses, np.zeros((3, 4), bool)), online=False)

@@ -255,5 +255,15 @@ def test_delta_and_confidence_reach_the_bound() -> None:
 def test_one_guess_rules_out_what_one_coin_can() -> None:
     assert one_run_epsilon(1, 1) == 0  # it is right by chance in half of all runs
     assert one_run_epsilon(0, 5) == 0
+    assert one_run_epsilon(5, 5, confidence=1e-20) == 0  # 1 less that is 1: no bound rather than one without end
     assert one_run_epsilon(5, 5, confidence=0.5) == pytest.approx(log(0.5**0.2 / (1 - 0.5**0.2)))
     assert one_run_p_value(0, 5, 1.0, delta=0.1) == 1.0
+    assert one_run_p_value(2, 5, 1.0, delta=0.5, canaries=100) == 1.0  # a chance, however much delta adds
+
+
+@pytest.mark.parametrize("fate", [True, False])
+def test_a_repetition_count_that_stands_on_one_side_alone_bounds_nothing(fate: bool) -> None:
+    manifest = light_manifest([True, False, fate, fate], repetitions=(1, 1, 4, 4))
+    with pytest.raises(UsageError, match="must be one of 1, 4, with planted canaries and controls, got 4"):
+        epsilon_lower_bound(np.arange(4.0), manifest, repetitions=4)
+    assert epsilon_lower_bound(np.arange(4.0), manifest, repetitions=1).guesses == 1

@@ -54,6 +54,23 @@ def test_extrapolation_does_not_depend_on_the_scale_of_losses() -> None:
         extrapolated_exposure(5 + losses / 1e4, 5 + references / 1e4),
     )
     assert one.bits == pytest.approx(other.bits, rel=1e-3)
+    tiny = extrapolated_exposure(losses * 2.0**-70, references * 2.0**-70)
+    assert tiny.bits == pytest.approx(one.bits, rel=1e-9)
+
+
+def test_references_that_differ_by_rounding_alone_are_all_alike() -> None:
+    with pytest.raises(UsageError, match="all alike"):
+        extrapolated_exposure([1.0], 1e9 + np.arange(9) / 1e6)
+    extrapolated_exposure([1.0], 1e9 + np.arange(9.0))
+
+
+def test_losses_of_single_precision_are_reckoned_with_in_double() -> None:
+    references = np.random.default_rng(5).normal(0, 1, 40).astype(np.float32)
+    losses = np.array([-4.0, -0.1, 0.3], np.float32)
+    found = extrapolated_exposure(losses, references)
+    expected = extrapolated_exposure(losses.astype(np.float64), references.astype(np.float64))
+    assert found.bits.tolist() == expected.bits.tolist()
+    assert found.deviations.tolist() == expected.deviations.tolist()
 
 
 def test_the_far_tail_stays_finite_and_falls() -> None:
@@ -80,6 +97,12 @@ def test_the_far_tail_of_a_skew_distribution_is_its_integral(z: float, shape: fl
         mass = mp.quad(lambda t: mp.exp(-t * t / 2) / root * mp.erfc(-shape * t / mp.sqrt(mp.mpf(2))), steps)
         assert _log_tail(z, shape) == pytest.approx(float(mp.log(mass)), rel=1e-9)
         assert _log_cdf(np.array([z]), shape)[0] == pytest.approx(float(mp.log(mass)), rel=1e-8)
+
+
+@pytest.mark.parametrize("z", [-1e9, -1e20])
+@pytest.mark.parametrize("shape", [0.5, 3.0])
+def test_so_far_out_that_squares_lose_their_digits_the_leading_term_is_left(z: float, shape: float) -> None:
+    assert _log_tail(z, shape) == pytest.approx(-(1 + shape**2) * z**2 / 2, rel=1e-12)
 
 
 @pytest.mark.parametrize("shape", [-5.0, 0.0, 3.0, 1e4, 1e7])

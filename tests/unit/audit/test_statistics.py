@@ -154,6 +154,12 @@ def test_percents_have_two_digits_that_count(share: float, text: str) -> None:
     assert percent(share) == text
 
 
+def test_scores_may_be_any_numbers_and_are_reckoned_with_in_double() -> None:
+    curve = Curve([2, 3], np.array([1, 2], np.float32))  # type: ignore[arg-type]
+    assert (curve.members.dtype, curve.controls.dtype) == (np.float64, np.float64)
+    assert curve.auc == 0.875
+
+
 def test_no_more_controls_than_allowed_are_taken_for_members() -> None:
     members, controls = np.arange(50.0) + 55, np.arange(100.0)
     point = Curve(members, controls).at(0.01)
@@ -199,6 +205,7 @@ def test_holm_is_that_of_its_definition() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]).tolist() == [1.0, 1.0]
     assert holm([]).tolist() == []
+    assert holm(np.array([0.1, 0.2], np.float32)).dtype == np.float64
 
 
 def test_a_difference_is_judged_as_by_all_permutations() -> None:

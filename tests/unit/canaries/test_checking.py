@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -74,11 +75,14 @@ def test_only_a_search_by_pictures_finds_what_lost_its_caption_too(manifest: Man
 
 def test_a_stripped_copy_has_all_else_copies_too(manifest: Manifest, tmp_path: Path) -> None:
     plain = [*samples(10), samples(1)[0] | {"key": "copy"}, {"key": "flat", "image": flat(), "caption": "flat"}]
+    plain = [row | {"exif": f"camera {number}"} for number, row in enumerate(plain)]
     result = strip(manifest, [*plain, *planted(manifest)], tmp_path / "stripped")
     assert result.summary["samples"] == {"in": 12, "kept": 12, "dropped": 0, "quarantined": 0}
     source = open_source(tmp_path / "stripped/dataset")
     kept = {sample.key: sample.image for shard in source.shards() for sample in source.read(shard)}
     assert kept == {row["key"]: row["image"] for row in plain}
+    cameras = [sample.fields["exif"] for shard in source.shards() for sample in source.read(shard)]
+    assert cameras == [row["exif"] for row in plain]  # which a run of the usual recipe leaves out
     assert all(each.unchanged == 0 for each in verify(manifest, tmp_path / "stripped").found)
 
 
@@ -98,6 +102,8 @@ def test_an_output_is_opened_by_the_first_form_that_it_has(tmp_path: Path) -> No
             tar.addfile(member, io.BytesIO(data))
     assert keys_in(open_output(tmp_path / "out")) == ["tarred"]
     assert keys_in(open_output(f"{tmp_path}/out/")) == ["tarred"]
+    spaced = shutil.copytree(tmp_path / "out", tmp_path / "out ")
+    assert keys_in(open_output(spaced)) == ["tarred"]
     (tmp_path / "out" / "parquet").mkdir()
     pq.write_table(pa.table({"key": ["in a table"], "image": [jpeg(2)]}), tmp_path / "out" / "parquet" / "0.parquet")
     assert keys_in(open_output(tmp_path / "out")) == ["in a table"]

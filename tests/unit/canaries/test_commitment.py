@@ -37,6 +37,10 @@ def test_roots_are_those_of_rfc_6962(count: int) -> None:
     assert tree_root(LEAVES[:count]).hex() == ROOTS[count - 1]
 
 
+def test_the_root_of_no_leaves_is_the_digest_of_nothing() -> None:
+    assert tree_root([]).hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # RFC 6962, 2.1
+
+
 @pytest.mark.parametrize("count", range(1, 9))
 def test_every_path_leads_to_the_root_and_no_other_leaf_or_place_does(count: int) -> None:
     leaves = LEAVES[:count]
@@ -55,6 +59,18 @@ def test_a_proof_of_one_discloses_no_other(manifest: Manifest) -> None:
     assert all(canary.sha256.hex() not in text for canary in others)
     assert manifest.secret not in text
     assert [canary.number for canary in check_proof(json.loads(text), commitment_of(manifest))] == [3]
+
+
+def test_a_proof_is_the_same_after_it_was_written_and_read(manifest: Manifest) -> None:
+    boxed = manifest.canaries[0].model_copy(update={"hidden_box": (8, 8, 24, 24)})
+    proof = prove(manifest.model_copy(update={"canaries": (boxed, *manifest.canaries[1:])}))
+    assert json.loads(json.dumps(proof)) == proof
+    assert proof["canaries"][0]["canary"]["hidden_box"] == [8, 8, 24, 24]
+
+
+def test_one_canary_alone_can_be_proved_too(manifest: Manifest) -> None:
+    one = manifest.model_copy(update={"canaries": manifest.canaries[:1]})
+    assert check_proof(prove(one), commitment_of(one)) == one.canaries
 
 
 def test_a_proof_of_all_shows_planted_ones_and_controls(manifest: Manifest) -> None:

@@ -81,3 +81,18 @@ def test_a_url_of_words_gets_words_of_the_caption(canary: Callable[..., Canary])
     near = [Sample("a", b"", "", {"url": f"https://shop.example/{name}.png"}) for name in ("old-red-chair", "tin-can")]
     found = fields_like(near, "k", canary(0, caption="a velvet kettle"), np.random.default_rng(0))
     assert found["url"] in ("https://shop.example/a-velvet-kettle.png", "https://shop.example/a-velvet.png")
+
+
+def test_a_path_of_words_gets_words_of_the_caption(canary: Callable[..., Canary]) -> None:
+    near = [Sample("a", b"", "", {"file": f"shop/{name}.png"}) for name in ("old-red-chair", "tin-can")]
+    found = fields_like(near, "k", canary(0, caption="a velvet kettle"), np.random.default_rng(0))
+    assert found["file"] in ("shop/a-velvet-kettle.png", "shop/a-velvet.png")
+
+
+def test_hexadecimal_digits_stay_in_the_case_that_they_have(canary: Callable[..., Canary]) -> None:
+    for text, pattern in (("0123456789ABCDEF", "[0-9A-F]{16}"), ("0123456789abcdef", "[0-9a-f]{16}")):
+        near = [Sample("a", b"", "", {"md5": text[turn:] + text[:turn]}) for turn in range(4)]
+        for seed in range(8):
+            found = fields_like(near, "k", canary(0), np.random.default_rng(seed))["md5"]
+            assert re.fullmatch(pattern, found)
+            assert found not in {sample.fields["md5"] for sample in near}

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from scipy import stats
 
 from dedupkit.canaries import commitment_of, make, read_manifest
@@ -12,7 +14,8 @@ from dedupkit.canaries.making import coins
 from dedupkit.errors import UsageError
 from dedupkit.fingerprints.decode import Decoded, header
 from dedupkit.hygiene.metadata import without_metadata
-from dedupkit.recipe import Canaries, Hygiene, Limits, Recipe
+from dedupkit.recipe import Augment, Canaries, Hygiene, Limits, Recipe
+from tests.conftest import draw_picture
 from tests.unit.canaries.conftest import jpeg, samples
 
 if TYPE_CHECKING:
@@ -93,6 +96,12 @@ def test_two_manifests_of_one_recipe_share_nothing(tmp_path: Path) -> None:
     assert not {canary.caption for canary in first.canaries} & {canary.caption for canary in second.canaries}
 
 
+def test_all_that_is_chance_in_canaries_comes_from_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedupkit.canaries.making.secrets.token_hex", lambda count: "5a" * count)
+    first, second = (make(samples(8), tmp_path / name, Canaries(planted=2, controls=2)).manifest for name in "ab")
+    assert first == second
+
+
 def test_a_set_without_captions_gets_canaries_without(tmp_path: Path) -> None:
     bare = [{name: value for name, value in sample.items() if name != "caption"} for sample in samples(5)]
     manifest = make(bare, tmp_path / "m", Canaries(planted=2)).manifest
@@ -134,3 +143,51 @@ def test_the_log_tells_nothing_of_any_canary(tmp_path: Path, caplog: pytest.LogC
         assert str(canary.caption) not in caplog.text
         assert canary.sha256.hex() not in caplog.text
     assert made.manifest.secret not in caplog.text
+
+
+def test_pictures_like_those_of_the_set_are_not_told_from_it(tmp_path: Path) -> None:
+    options = Canaries(planted=11, controls=11, kinds=("natural",))
+    made = make(samples(30), tmp_path / "m", options, held_out=samples(66, 5000))
+    found = made.detection["natural"]
+    assert (found.canaries, found.others) == (22, 30)
+    assert abs(found.auc - 0.5) < 3 * found.standard_error + 0.05
+
+
+def test_held_out_images_that_all_fail_hygiene_are_no_canaries(tmp_path: Path) -> None:
+    options, recipe = Canaries(planted=1, kinds=("natural",)), Recipe(hygiene=Hygiene(min_side=90))
+    with pytest.raises(UsageError, match="no canary of kind natural passes the recipe's hygiene"):
+        make(samples(5), tmp_path / "m", options, held_out=samples(3, 5000), recipe=recipe)
+
+
+def test_a_held_out_image_stands_upright_without_its_mark_of_orientation(tmp_path: Path) -> None:
+    def lying(seed: int) -> bytes:
+        exif, buffer = Image.Exif(), io.BytesIO()
+        exif[ExifTags.Base.Orientation] = 6
+        draw_picture(seed, 96, 72).save(buffer, "JPEG", exif=exif)
+        return buffer.getvalue()
+
+    own = [{"key": str(number), "image": lying(5000 + number), "caption": "a hill"} for number in range(3)]
+    recipe = Recipe(hygiene=Hygiene(orientation="bake"))
+    made = make(samples(5), tmp_path / "m", Canaries(planted=1, kinds=("natural",)), held_out=own, recipe=recipe)
+    (canary,) = made.manifest.canaries
+    assert (canary.width, canary.height) == (72, 96)
+    with Image.open(io.BytesIO(canary.data)) as image:
+        assert image.size == (72, 96)
+        assert not image.getexif()
+
+
+def test_where_a_run_adds_noise_canaries_are_as_large_as_noisy_images(tmp_path: Path) -> None:
+    noisy = Augment(noise_sigma=60)
+    recipes = {
+        "plain": Recipe(),
+        "noisy": Recipe(augment=noisy),
+        "treated like all others": Recipe(augment=noisy, canaries=Canaries(exempt=())),  # noise comes on top then
+    }
+    options = Canaries(planted=3, kinds=("blob",))
+    sizes = {
+        name: np.median([len(each.data) for each in make(samples(4), tmp_path / name, options, recipe=recipe)
+                         .manifest.canaries])
+        for name, recipe in recipes.items()
+    }  # fmt: skip
+    assert sizes["noisy"] > 1.5 * sizes["plain"]
+    assert sizes["treated like all others"] < 1.2 * sizes["plain"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import stat
@@ -7,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dedupkit.canaries import sealing
 from dedupkit.canaries.manifest import Manifest, read_manifest, write_manifest
@@ -122,7 +125,7 @@ def test_a_manifest_that_others_may_read_is_warned_of(
     assert caplog.text == ""
     (tmp_path / "m.json").chmod(0o640)
     read_manifest(tmp_path / "m.json")
-    assert "can be read by others" in caplog.text
+    assert f"{tmp_path / 'm.json'} can be read by others; take that away with chmod 600" in caplog.text
 
 
 def test_a_passphrase_opens_what_it_closed_and_no_other_does(
@@ -135,10 +138,18 @@ def test_a_passphrase_opens_what_it_closed_and_no_other_does(
     assert "velvet" not in text
     assert manifest.secret not in text
     assert read_manifest(place, passphrase="four plain old words") == manifest
-    with pytest.raises(UsageError, match="does not open with this passphrase"):
+    with pytest.raises(UsageError, match=r"^m\.json does not open with this passphrase"):
         read_manifest(place, passphrase="four plain old wards")
-    with pytest.raises(UsageError, match="give its passphrase"):
+    with pytest.raises(UsageError, match=r"^m\.json is encrypted; give its passphrase"):
         read_manifest(place)
+
+
+def test_an_envelope_opens_by_what_its_format_says_with_another_scrypt() -> None:
+    envelope = json.loads(sealing.sealed(b'{"a": 1}', "four plain old words"))
+    salt, nonce, cipher = (base64.b64decode(envelope[name]) for name in ("salt", "nonce", "cipher"))
+    assert (len(salt), len(nonce)) == (16, 12)
+    key = hashlib.scrypt(b"four plain old words", salt=salt, n=1 << 17, r=8, p=1, dklen=32, maxmem=1 << 28)
+    assert AESGCM(key).decrypt(nonce, cipher, b"dedupkit canaries 1, sealed") == b'{"a": 1}'
 
 
 def test_an_encrypted_manifest_that_was_changed_does_not_open(
@@ -167,3 +178,5 @@ def test_keyed_digests_depend_on_the_secret(manifest: Manifest) -> None:
     other = manifest.model_copy(update={"secret": "5b" * 32})
     assert manifest.keyed("places", "00000") != other.keyed("places", "00000")
     assert manifest.keyed("places", "00000") != manifest.keyed("places", "00001")
+    assert manifest.keyed("places", "0", "1") != manifest.keyed("places", "01")
+    assert manifest.keyed("places", "caf\udce9") != manifest.keyed("places", "caf")  # a file name that is no UTF-8

@@ -81,6 +81,15 @@ def test_names_of_words_get_words_of_the_caption(canary: Callable[..., Canary]) 
     assert {each.key for each in found} <= {f"photo-{word}.jpg" for word in ("velvet", "kettle", "copper", "windmill")}
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_several_canaries_between_the_same_two_words_stand_in_order(seed: int, canary: Callable[..., Canary]) -> None:
+    keys = [f"photo-{name}.jpg" for name in ("anchor", "brick", "zebra")]
+    several = [canary(number, caption="a velvet kettle copper windmill harbour lantern") for number in range(5)]
+    found = placed(keys, several, seed)
+    together = merged(keys, found)
+    assert together == sorted(together)
+
+
 def test_the_ending_is_that_of_the_canarys_format(canary: Callable[..., Canary]) -> None:
     keys = [f"{3 * number:04d}.jpeg" for number in range(20)]
     assert placed(keys, [canary(0)])[0].key.endswith(".jpeg")

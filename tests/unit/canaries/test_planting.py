@@ -159,7 +159,23 @@ def test_a_manifest_that_was_replaced_is_read_again(manifest: Manifest, tmp_path
     other = manifest.model_copy(update={"canaries": manifest.canaries[:3]})
     write_manifest(other, tmp_path / "m.json", replace=True)
     os.utime(tmp_path / "m.json", (time.time() + 5,) * 2)
-    assert Planting.open(tmp_path / "m.json").manifest == other
+    assert before.holds(manifest.planted[5].sha256)
+    after = Planting.open(tmp_path / "m.json")
+    assert after.manifest == other
+    assert [after.holds(canary.sha256) for canary in manifest.planted] == [True] * 3 + [False] * 3
+    assert len(after.positions(tables_of(manifest), 2)) == 6  # 1 + 2 + 3
+
+
+def test_an_encrypted_manifest_serves_for_all_that_an_open_one_does(
+    planting: Planting, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dedupkit.canaries.sealing._SCRYPT", {"n": 1 << 10, "r": 8, "p": 1})
+    write_manifest(manifest, tmp_path / "sealed.json", passphrase="several plain words")
+    tables, opened = tables_of(manifest), Planting.open(tmp_path / "sealed.json", "several plain words")
+    expected = planting.positions(tables, 2).tolist()
+    assert opened.positions(tables, 2).tolist() == opened.check(tables, 2).tolist() == expected
+    assert (opened.commitment, opened.identity) == (planting.commitment, planting.identity)
+    assert opened.exempts(manifest.planted[0].sha256, "dedup")
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,28 @@ def test_declared_types_are_the_sources(planting: Planting) -> None:
 def test_numbers_that_count_through_all_shards_never_clash(tmp_path: Path, manifest: Manifest) -> None:
     many = manifest.model_copy(update={"canaries": tuple(make_canary(n, repetitions=2) for n in range(6))})
     write_manifest(many, tmp_path / "m.json")
-    shards = [[Sample(f"{number:05d}", b"x") for number in range(20 * part, 20 * part + 20)] for part in range(3)]
+    shards = [[Sample(f"{number:05d}", b"x") for number in range(20 * part, 20 * part + 20)] for part in range(5)]
     found = read(Planting.open(tmp_path / "m.json").around(Shards(*shards)))
     keys = [each.key for each in found]
-    assert len(keys) == len(set(keys)) == 72
+    assert len(keys) == len(set(keys)) == 112
     assert {len(key) for key in keys} == {5}
+
+
+@pytest.mark.parametrize("secret", range(8))
+def test_one_canary_takes_no_number_of_the_next_shard(secret: int, tmp_path: Path, manifest: Manifest) -> None:
+    one = manifest.model_copy(update={"canaries": (make_canary(),), "secret": f"{secret:064x}"})
+    write_manifest(one, tmp_path / "m.json")
+    shards = [[Sample(f"{number:05d}", b"x") for number in range(20 * part, 20 * part + 20)] for part in range(3)]
+    keys = [each.key for each in read(Planting.open(tmp_path / "m.json").around(Shards(*shards)))]
+    assert len(keys) == len(set(keys)) == 61
+
+
+def test_a_shard_whose_last_key_is_no_number_goes_on_after_its_highest(planting: Planting) -> None:
+    first = [*(Sample(f"{number:03d}", b"x") for number in range(20)), Sample("readme", b"y")]
+    found = read(planting.around(Shards(first, [Sample("another", b"z")])))
+    mine = [int(each.key) for each in found if each.key.isdigit()]
+    assert sorted(mine) == list(range(len(mine)))
+    assert len({each.key for each in found}) == len(found) == 34
 
 
 def test_a_list_of_embeddings_is_refused(planting: Planting, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dedupkit.grouping import bundles
 from dedupkit.grouping.bundles import Grouped, verdicts_of
 from dedupkit.grouping.by_hand import PLACED, ByHand
 from dedupkit.grouping.verdicts import VERDICTS
@@ -61,6 +62,15 @@ def test_without_a_limit_there_is_one_bundle() -> None:
     assert bundles_of([(1, 2), (5, FAR)], None) == [[0, 2]]
     assert bundles_of([], None) == [[]]
     assert bundles_of([], 1) == [[]]
+
+
+def test_groups_are_those_of_all_pairs_where_they_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "_BLOCK", 2)
+    ends = [(1, 2), (3, 4), (5, FAR), (2, 3), (FAR, 6), (7, 8), (8, 9)]
+    with scratch_files(None) as scratch:
+        grouped = Grouped.of(lambda: [table_of(ends[:3]), table_of(ends[3:])], scratch)
+    first = dict(zip(grouped.positions.tolist(), grouped.positions[grouped.label].tolist(), strict=True))
+    assert first == {1: 1, 2: 1, 3: 1, 4: 1, 5: 5, 6: 5, 7: 7, 8: 7, 9: 7, FAR: 5}
 
 
 def test_a_bundle_weighs_600_bytes_for_each_member_and_pair() -> None:

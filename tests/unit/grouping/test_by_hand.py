@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dedupkit.grouping.by_hand import PLACED, ByHand, counted, rows_of
+from dedupkit.grouping.by_hand import PLACED, ByHand, Undone, counted, rows_of
 from dedupkit.grouping.stage import decide
 from dedupkit.recipe import Keep
 from dedupkit.sample import FINGERPRINTS, PAIRS
@@ -175,3 +175,13 @@ def test_what_became_of_the_marks_is_counted() -> None:
 def test_rows_of_a_shard_are_those_of_its_positions(shard: int, rows: list[int]) -> None:
     positions = [0, 1, 1 << 32, (1 << 32) + 7, 3 << 32]
     assert rows_of(pa.table({"position": pa.array(positions, pa.uint64())}), shard)["position"].to_pylist() == rows
+
+
+def test_what_is_undone_has_the_same_types_whether_there_are_marks_or_none() -> None:
+    positions, label = np.array([3, 4, 9], np.uint64), np.array([0, 0, 2])
+    nothing = Undone.of(None, positions, label)
+    some = Undone.of(marked({4: "a series"}, keep_group=[4]), positions, label)
+    assert (nothing.positions.tolist(), nothing.note.tolist(), nothing.notes) == ([], [], ())
+    assert (some.positions.tolist(), some.note.tolist(), some.notes) == ([3, 4], [0, 0], ("a series",))
+    for each in (nothing, some):
+        assert (each.positions.dtype, each.note.dtype) == (np.uint64, np.int32)

@@ -34,6 +34,9 @@ def test_best_has_most_pixels() -> None:
     assert ranked([member(0, width=10), member(1, width=300), member(2, width=20)]) == [2, 0, 1]
     wide = [member(0, width=65_536, height=65_536), member(1, width=65_536, height=65_537), member(2)]
     assert ranked(wide) == [1, 0, 2]  # more pixels than 32 bits count
+    side = 2**30
+    wider = [member(0, width=side + 1, height=side - 1), member(1, width=side, height=side)]
+    assert ranked(wider) == [1, 0]  # 2**60 - 1 against 2**60, which are one float
 
 
 def test_pixels_of_a_frame_do_not_count() -> None:
@@ -44,6 +47,18 @@ def test_pixels_of_a_frame_do_not_count() -> None:
 
 def test_of_equal_size_best_has_most_bytes() -> None:
     assert ranked([member(0, byte_size=10), member(1, byte_size=30), member(2, byte_size=20)]) == [2, 0, 1]
+
+
+def test_of_equal_size_within_frames_best_has_most_bytes_a_pixel() -> None:
+    framed = {"width": 200, "height": 100, "trimmed_width": 100, "trimmed_height": 100}
+    assert ranked([member(0, **framed, byte_size=8000), member(1, byte_size=5000)]) == [1, 0]  # 0.4 and 0.5 a pixel
+    assert ranked([member(0, **framed, byte_size=12_000), member(1, byte_size=5000)]) == [0, 1]  # 0.6 and 0.5
+
+
+def test_members_of_which_a_list_does_not_say_the_size_come_last() -> None:
+    unknown = {"width": None, "height": None, "byte_size": None}
+    assert ranked([member(0, **unknown), member(1, width=1, height=1, byte_size=1)]) == [1, 0]
+    assert ranked([member(0, **unknown), member(1, **unknown, caption="a longer one"), member(2)]) == [2, 1, 0]
 
 
 def test_of_equal_size_and_bytes_best_has_the_longest_caption() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import duckdb
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +16,6 @@ from dedupkit.grouping.keys import UniqueKeys, clashing_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import pytest
 
 SCHEMA = pa.schema({"shard": pa.string(), "key": pa.string()})
 
@@ -77,6 +77,16 @@ def test_clashes_beyond_memory_are_those_of_counting(monkeypatch: pytest.MonkeyP
     assert set(clashing_keys(keys).to_pylist()) == expected
     monkeypatch.setattr(unique, "_HELD", 1 << 10)
     assert set(clashing_keys(keys, memory=1).to_pylist()) == expected
+
+
+def test_counting_keys_beyond_memory_takes_as_much_as_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unique, "_HELD", 1)
+    monkeypatch.setattr(unique, "_LEAST_MEMORY", 1)
+    part = pa.table({"shard": ["s"] * 3, "key": ["a", "b", "a"]}, schema=SCHEMA)
+    with pytest.raises(duckdb.OutOfMemoryException):
+        UniqueKeys.of(lambda _, columns: part.select(columns), 1, memory=1)
+    found = UniqueKeys.of(lambda _, columns: part.select(columns), 1, memory=1 << 28)
+    assert found.renamed_rows(0) == [2]
 
 
 def test_many_samples_of_one_key_are_numbered_in_their_order() -> None:

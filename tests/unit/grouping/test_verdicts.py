@@ -315,3 +315,30 @@ def test_the_table_has_a_row_for_each_sample_in_its_schema() -> None:
         "representative", "perceptual_duplicate", "representative", "exact_duplicate",
     ]  # fmt: skip
     assert table["group_size"].to_pylist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(("best", "heir"), [([0, 1, 2, 3], 2), ([1, 0, 2, 3], 3)])
+def test_of_two_stars_without_a_representative_the_better_ones_has_its_successor_first(
+    best: list[int], heir: int
+) -> None:
+    """0 stood for 2 and 1 for 3; 2 and 3 are copies of each other, so that one of them is enough."""
+    verdicts = judged([near(0, 2), near(1, 3), near(2, 3, 9)], best=best, dropped=[0, 1])
+    assert (kept_of(verdicts)[2], kept_of(verdicts)[3]) == (heir, heir)
+    assert verdicts.through.to_pylist() == [None] * 4
+    assert evidence_of(verdicts, 5 - heir)["hamming_bits"] == 9
+
+
+def test_who_shares_a_pair_with_the_successor_is_its_copy_by_that() -> None:
+    verdicts = judged([near(0, 1, 5), near(0, 2, 5), near(1, 2, 8)], best=[0, 1, 2], dropped=[0])
+    assert kept_of(verdicts)[2] == 1
+    assert verdicts.through.to_pylist() == [None] * 3
+    assert evidence_of(verdicts, 2)["hamming_bits"] == 8
+
+
+def test_of_several_samples_of_the_same_bytes_the_one_that_is_kept_by_hand_follows() -> None:
+    pairs = [same(0, 1), same(0, 2), near(0, 3)]
+    verdicts = judged(pairs, best=[0, 1, 2, 3], dropped=[0], kept=[2])
+    assert kept_of(verdicts) == {0: 2, 1: 2, 2: 2, 3: 2}
+    assert reasons(verdicts)[2] == "representative"
+    assert kept_of(judged(pairs, best=[0, 1, 2, 3], dropped=[0, 1])) == {0: 2, 1: 2, 2: 2, 3: 2}
+    assert kept_of(judged(pairs, best=[0, 3, 2, 1], dropped=[0])) == {0: 2, 1: 2, 2: 2, 3: 2}
