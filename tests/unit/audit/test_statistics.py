@@ -156,7 +156,7 @@ def test_percents_have_two_digits_that_count(share: float, text: str) -> None:
 
 def test_scores_may_be_any_numbers_and_are_reckoned_with_in_double() -> None:
     curve = Curve([2, 3], np.array([1, 2], np.float32))  # type: ignore[arg-type]
-    assert (curve.members.dtype, curve.controls.dtype) == (np.float64, np.float64)
+    assert curve.members.dtype == curve.controls.dtype == np.float64
     assert curve.auc == 0.875
 
 

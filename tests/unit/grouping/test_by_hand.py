@@ -184,4 +184,5 @@ def test_what_is_undone_has_the_same_types_whether_there_are_marks_or_none() -> 
     assert (nothing.positions.tolist(), nothing.note.tolist(), nothing.notes) == ([], [], ())
     assert (some.positions.tolist(), some.note.tolist(), some.notes) == ([3, 4], [0, 0], ("a series",))
     for each in (nothing, some):
-        assert (each.positions.dtype, each.note.dtype) == (np.uint64, np.int32)
+        assert each.positions.dtype == np.uint64
+        assert each.note.dtype == np.int32
