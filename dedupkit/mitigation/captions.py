@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -50,9 +51,14 @@ def normal_forms(captions: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     ['a frog', 'a frog', None, None]
     """
     whole = pa.chunked_array(captions) if isinstance(captions, pa.Array) else captions
-    text = pc.utf8_lower(pc.utf8_normalize(whole.cast(pa.large_string()), form="NFKC"))
+    text = pc.utf8_lower(pa.chunked_array([_composed(chunk) for chunk in whole.chunks], pa.large_string()))
     text = pc.utf8_trim_whitespace(pc.replace_substring_regex(text, pattern=_BETWEEN_WORDS, replacement=" "))
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.large_string()), text)
+
+
+def _composed(captions: pa.Array) -> pa.Array:
+    """Captions in the form NFKC; by Python, as Arrow before 26 leaves them decomposed."""
+    return pa.array([each and normalize("NFKC", each) for each in captions.to_pylist()], pa.large_string())
 
 
 def caption_digest(normal_form: str) -> int:
