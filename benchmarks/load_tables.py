@@ -81,5 +81,10 @@ def guard_cost_table(result: Mapping[str, Any]) -> str:
         (name, *(f"{100 * (result['ratios'][unit][which] - 1):+.1f} %" for which in ("median", "low", "high")))
         for unit, name in (("cpu_s", "processor time"), ("wall_s", "by the clock"))
     ]
-    about = f"Preset {result['preset']}, {len(result['rounds'])} rounds in turns. {footing(result)}."
+    note, sample = result["note_us"], result["sample_us"]
+    about = (
+        f"Preset {result['preset']}, {len(result['rounds'])} rounds in turns. The note of a sample takes {note:.1f} "
+        f"microseconds, {100 * note / sample:.2f} % of the {sample / 1000:.1f} ms of processor time that it takes. "
+        f"{footing(result)}."
+    )
     return f"{table(('', 'median', '95 %, from', 'to'), rows)}\n\n{about}"

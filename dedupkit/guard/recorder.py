@@ -1,7 +1,7 @@
 """What a process is at, kept where another one can read it after it died: parts, and how long one sample takes.
 
-Each process that looks at strangers' images keeps a small file that is mapped, so that a note costs less than a
-microsecond and outlives whoever wrote it.
+Each process that looks at strangers' images keeps a small file that is mapped, so that a note costs some microseconds
+and outlives whoever wrote it.
 """
 
 from __future__ import annotations
