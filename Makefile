@@ -15,8 +15,8 @@ OLDEST_PYTHON ?= python3.11
 VENV ?= .venv
 DEMO ?= demo
 SECONDS ?= 120
-# Test files that run at once; each may use two cores for a while.
-JOBS ?= 2
+# Test files that run at once; many wait for a while, so that three keep two cores busy.
+JOBS ?= 3
 # Its pins of numpy and transformers are below what the other extras want, though it runs with theirs.
 STREAMING ?= mosaicml-streaming==0.13.0 catalogue python-snappy cramjam zstd Brotli boto3
 # The versions that the extras were tested with; any torch >= 2.2 and its torchvision will do.
@@ -57,7 +57,8 @@ test-oldest: $(VENV)/.dev
 # The whole suite, twice as slow as without; COVERED=tests/unit for a part of it.
 coverage: $(VENV)/.dev
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest -m "not extras and not browser and not offline" $(COVERED)
+	$(BIN)/python -m coverage run -m pytest -m "not extras and not browser and not offline" \
+		-n $(JOBS) --dist loadfile --no-loadscope-reorder $(COVERED)
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 
