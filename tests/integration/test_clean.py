@@ -301,7 +301,7 @@ def test_sources_of_every_kind_give_the_same_groups(planted: Planted, tmp_path: 
     dataset = datasets.Dataset.from_list(
         [{**m, "image": {"bytes": m["image"], "path": None}} for m in mappings], features
     )
-    dataset.save_to_disk(tmp_path / "saved")
+    dataset.save_to_disk(str(tmp_path / "saved"))
     dataset.to_parquet(tmp_path / "set.parquet")
     expected = {frozenset(pair) for pair in planted.copies.items()}
     for other in (
