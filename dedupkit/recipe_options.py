@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import types
 import typing
@@ -84,7 +85,7 @@ def options() -> tuple[Option, ...]:
 
 def _options_of(part: str) -> Iterator[Option]:
     model = typing.cast("type[BaseModel]", Recipe.model_fields[part].annotation if part else Recipe)
-    meanings = _attributes(model.__doc__ or "") if part else _OF_THE_RECIPE
+    meanings = _attributes(inspect.getdoc(model) or "") if part else _OF_THE_RECIPE
     for name, field in model.model_fields.items():
         if _is_part(field):
             continue
@@ -129,10 +130,10 @@ def _is_part(field: FieldInfo) -> bool:
 def _attributes(docstring: str) -> dict[str, str]:
     """Names and descriptions out of a numpydoc section of attributes."""
     found: dict[str, str] = {}
-    body = docstring.partition("Attributes\n")[2].partition("\n\n    ---")[0]
+    body = docstring.partition("Attributes\n")[2].partition("\n\n---")[0]
     names: list[str] = []
     for line in body.splitlines()[1:]:
-        if head := re.match(r"^    (\w[\w, ]*) : ", line):
+        if head := re.match(r"^(\w[\w, ]*) : ", line):
             names = head[1].split(", ")
         elif line.strip():
             for name in names:
