@@ -151,7 +151,7 @@ class Folder:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a small file at once."""
-        if self.remote and writes_whole(opened(self.url)[0]):
+        if self.puts_whole:
             self._ask("written", name, "pipe_file", after=(data,))
             return
         with self.writing(name) as handle:

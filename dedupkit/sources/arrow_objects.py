@@ -106,7 +106,7 @@ class ArrowSource:
         first = 0
         with shard.location.opened() as stream:
             for batch in stream:
-                step = max(1, min(max_rows, _BATCH_BYTES * batch.num_rows // max(_weight(batch), 1)))
+                step = min(max_rows, _rows_at_once(batch))
                 for start in range(0, batch.num_rows, step):
                     piece = batch.slice(start, step)
                     yield first, piece
@@ -198,7 +198,7 @@ def _cut(table: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> Iterator[
     """The rows in tables of up to 10,000 rows or some 64 MiB."""
     waiting: list[pa.RecordBatch] = []
     for batch in table.to_batches(SHARD_ROWS) if isinstance(table, pa.Table) else table:
-        step = max(1, _BATCH_BYTES * batch.num_rows // max(_weight(batch), 1))
+        step = _rows_at_once(batch)
         for start in range(0, batch.num_rows, step):
             rest = plain_batch(batch.slice(start, step), schema)
             while (room := SHARD_ROWS - sum(each.num_rows for each in waiting)) <= rest.num_rows:
@@ -212,12 +212,13 @@ def _cut(table: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> Iterator[
         yield pa.Table.from_batches(waiting, schema)
 
 
-def _weight(batch: pa.RecordBatch) -> int:
-    """Bytes of a batch as it came in; of columns of views older pyarrow tells only what their buffers take in all."""
+def _rows_at_once(batch: pa.RecordBatch) -> int:
+    """How many of its rows take some 64 MiB; of views older pyarrow tells only what their buffers take in all."""
     try:
-        return int(batch.nbytes)
+        weight = batch.nbytes
     except pa.ArrowTypeError:
-        return int(batch.get_total_buffer_size())
+        weight = batch.get_total_buffer_size()
+    return max(1, int(_BATCH_BYTES * batch.num_rows // max(weight, 1)))
 
 
 def _shards(tables: Iterator[pa.Table], columns: Columns, spool_to: Folder | None) -> Iterator[Shard]:

@@ -100,10 +100,9 @@ def make_dataset(folder: Path, count: int) -> datasets.Dataset:
 
 
 def write_saved_dataset(folder: Path, count: int) -> Path:
-    try:
-        make_dataset(folder, count).save_to_disk(str(folder / "saved"))
-    except ZeroDivisionError:
+    if not count and int(datasets.__version__.partition(".")[0]) < 5:
         pytest.skip("older datasets cannot save an empty one")
+    make_dataset(folder, count).save_to_disk(str(folder / "saved"))
     return folder / "saved"
 
 

@@ -51,13 +51,12 @@ def test_embeddings_come_out_scaled_to_length_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float16()), pa.list_(pa.float32(), 2), pa.large_list(pa.float64())])
 def test_any_list_of_floats_will_do(kind: pa.DataType, tmp_path: Path) -> None:
+    if pa.types.is_fixed_size_list(kind) and int(pa.__version__.partition(".")[0]) < 26:
+        pytest.skip("pyarrow before 26 cannot write lists of a fixed length where some are null")
     column = pa.array([[3, 4], None, [0, 1]], pa.list_(pa.float32())).cast(pa.list_(kind.value_type))
     if pa.types.is_fixed_size_list(kind):
         column = pa.array([[3, 4], None, [0, 1]], kind)
-    try:
-        table = fingerprints(tmp_path, {"url": URLS, "embedding": column.cast(kind)})
-    except pa.ArrowNotImplementedError:
-        pytest.skip("pyarrow before 26 cannot write lists of a fixed length where some are null")
+    table = fingerprints(tmp_path, {"url": URLS, "embedding": column.cast(kind)})
     assert [None if row is None else [round(each, 3) for each in row] for row in table["descriptor"].to_pylist()] == [
         [0.6, 0.8],
         None,
