@@ -25,6 +25,9 @@ TORCH ?= torch==2.14.1 torchvision==0.29.1
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
+# Compiled modules are kept: the tests start some hundreds of interpreters, and each would compile all of dedupkit.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: demo test test-extras test-browser test-pythons test-offline test-oldest coverage mutants licences fuzz check wheel docs bench clean
 

@@ -77,6 +77,8 @@ class Store:
             raise ConnectionError
         if fault == 1:
             list(self._app(environ, lambda *_: None))  # done, but nobody is told
+        else:  # what stays unread would be taken for the next request of this connection
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         code, body = ("503 Slow Down", _SLOW_DOWN) if fault == 2 else ("500 Internal Server Error", _INTERNAL)
         start_response(code, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [body]
