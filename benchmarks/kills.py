@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import numpy as np
@@ -42,17 +42,22 @@ def removed(out: str) -> None:
         filesystem.rm(root, recursive=True)
 
 
-def start(source: str, out: str, options: list[str]) -> subprocess.Popen[bytes]:
+def start(
+    source: str, out: str, options: list[str], said: IO[bytes] | int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     """Begin a run."""
     command = [*DEDUPKIT, "clean", source, out, *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
 
 
 def finished(source: str, out: str, options: list[str]) -> tuple[dict[str, str], float]:
     """What a run leaves that nobody disturbs, and how many seconds it takes."""
     began = time.monotonic()
-    if start(source, out, options).wait() != 0:
-        raise SystemExit(f"dedupkit clean {source} {out} failed; run it by hand to see why")
+    with tempfile.TemporaryFile() as said:
+        if (code := start(source, out, options, said).wait()) != 0:
+            said.seek(0)
+            words = said.read().decode(errors="replace")
+            raise SystemExit(f"dedupkit clean {source} {out} failed with code {code}:\n{words}")
     return digests(out), time.monotonic() - began
 
 

@@ -72,13 +72,13 @@ class Store:
             time.sleep(self.hangs_s)
         if fault is None:
             return self._answered(environ, start_response)
-        if fault == 0:
-            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            raise ConnectionError
         if fault == 1:
             list(self._app(environ, lambda *_: None))  # done, but nobody is told
         else:  # what stays unread would be taken for the next request of this connection
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if fault == 0:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionError
         code, body = ("503 Slow Down", _SLOW_DOWN) if fault == 2 else ("500 Internal Server Error", _INTERNAL)
         start_response(code, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [body]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -96,3 +99,18 @@ def test_a_run_keeps_its_lock_while_its_clock_goes_backwards(folder: Folder, mon
         assert folder.read_json("lock")["renewed"] < real() - 7000
         with pytest.raises(UsageError, match="another run is writing to"), leased(folder, "lock"):
             pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that end before their parent asks how")
+def test_a_process_that_nobody_buried_is_dead() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        lock = Lock(token="theirs", pid=child.pid, started=_began(child.pid))
+        assert not lock.is_of_the_dead()
+        child.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and still stands in the table
+        assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+        assert lock.is_of_the_dead()
+    finally:
+        child.kill()
+        child.wait()
