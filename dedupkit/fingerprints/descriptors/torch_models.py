@@ -99,7 +99,7 @@ def timm_describer(name: str, side: int | None = None, weights: str | None = Non
     """
     timm = imported("timm", "torch", f"timm:{name}")
     shown = f"timm:{name}"
-    file = {} if weights is None else {"pretrained_cfg_overlay": {"file": _file(shown, weights)}}
+    file = {} if weights is None else {"pretrained_cfg_overlay": _timm_file(_file(shown, weights))}
 
     def made() -> Any:
         fixed = timm.get_pretrained_cfg_value(name, "fixed_input_size")
@@ -111,6 +111,11 @@ def timm_describer(name: str, side: int | None = None, weights: str | None = Non
     config = timm.data.resolve_model_data_config(model)
     scaling = Scaling(tuple(config["mean"]), tuple(config["std"]))
     return TorchDescriber(f"timm {timm.__version__} {name}", model, side or config["input_size"][-1], scaling)
+
+
+def _timm_file(file: str) -> dict[str, Any]:
+    """How timm reads a file: JAX's arrays as the model's own code does, which some versions try on all others too."""
+    return {"file": file} if file.endswith(".npz") else {"file": file, "custom_load": False}
 
 
 def torchvision_describer(name: str, side: int | None = None, weights: str | None = None) -> TorchDescriber:
