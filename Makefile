@@ -57,11 +57,12 @@ test-oldest: $(VENV)/.dev
 	[ -z "$(OLDEST)" ] || $(BIN)/python tests/oldest.py
 	OLDEST_VENV="$(VENV)/oldest" UV="$(BIN)/uv" tests/oldest.sh $(OLDEST_PYTHON)
 
-# The whole suite, twice as slow as without; COVERED=tests/unit for a part of it.
-coverage: $(VENV)/.dev
+# Both suites, twice as slow as without; COVERED=tests/unit for a part of them.
+coverage: $(VENV)/.extras
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m coverage run -m pytest -m "not extras and not browser and not offline" \
 		-n $(JOBS) --dist loadfile --no-loadscope-reorder $(COVERED)
+	$(BIN)/python -m coverage run -m pytest -m extras $(COVERED)
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 

@@ -8,7 +8,6 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 from dedupkit import disk
@@ -24,6 +23,7 @@ from dedupkit.stores import (
     steady,
     writes_whole,
 )
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Set
@@ -129,7 +129,7 @@ class Folder:
 
     @contextmanager
     def _writing_there(self, name: str) -> Iterator[IO[bytes]]:
-        with TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
+        with TemporaryFolder() as scratch:
             file = Path(scratch, "part")
             with file.open("wb") as handle:
                 yield handle
@@ -221,7 +221,7 @@ class Folder:
             with self._told("read", name):
                 yield self.path(name)
             return
-        with TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
+        with TemporaryFolder() as scratch:
             file = str(Path(scratch, name.rpartition("/")[2]))
             self._ask("read", name, "get_file", after=(file,))
             yield file

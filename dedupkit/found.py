@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from dedupkit.parts import silent
 from dedupkit.sample import Tier
 from dedupkit.sources import open_source
 from dedupkit.storage import Folder
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     import os
@@ -257,7 +257,7 @@ def find_duplicates(
     chosen = resolve_recipe(recipe)
     with (
         open_engine(engine, workers=workers, memory=memory, places=(source,)) as workforce,
-        tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
+        TemporaryFolder() as scratch,
     ):
         work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, **chosen.limits.of_files, spool_to=work.below("spool"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from dedupkit.sinks.names import file_name
 from dedupkit.sources.given_columns import URL_NAMES
 from dedupkit.storage import Folder, Stage
 from dedupkit.takedown import PLAN, taken_down
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -124,7 +124,7 @@ def remove(
             erase(folder)  # of a removal that was killed
         search = _Search(folder, workforce, progress or silent)
         hits = search.named(set(urls), set(keys), digests)
-        with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
+        with TemporaryFolder() as scratch:
             written = search.write_images(hits, Path(scratch))
             if written:
                 pictures = (*pictures, scratch)
@@ -227,7 +227,7 @@ class _Search:
     def _room(self) -> Iterator[Folder]:
         """Where the tables between the stages of this search lie; of a set on a store, on this machine."""
         if self._folder.remote:
-            with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
+            with TemporaryFolder() as scratch:
                 yield Folder(scratch, durable=False)
             return
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -26,6 +25,7 @@ from dedupkit.parts import Progress, silent
 from dedupkit.plugins import ATTACKS as KNOWN
 from dedupkit.sources.listing import public
 from dedupkit.storage import Folder
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -170,7 +170,7 @@ def _why_not(asking: Asking, name: str, attack: Attack) -> str | None:
 def _work_folder(out: str | os.PathLike[str] | None) -> Iterator[Folder]:
     """Where tables and drawn images lie: below `out`, so that a later run goes on from there, or for this run alone."""
     if out is None:
-        with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
+        with TemporaryFolder() as scratch:
             yield Folder(scratch, durable=False)
         return
     path = Path(out).resolve()

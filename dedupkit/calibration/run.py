@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from dedupkit.recipe import Blocklist, SourceOptions
 from dedupkit.sources import open_source, spool
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     import os
@@ -111,7 +111,7 @@ def calibrate(
     observe = progress or silent
     with (
         open_engine(engine, workers=workers, memory=memory) as workforce,
-        tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
+        TemporaryFolder() as scratch,
     ):
         work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, **chosen.limits.of_files, spool_to=work.below("source"))

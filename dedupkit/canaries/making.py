@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import tempfile
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from dedupkit.parts import silent
 from dedupkit.sample import FINGERPRINTS, Fault, Sample
 from dedupkit.sinks.base import KeptSample
 from dedupkit.sources import open_source
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     import os
@@ -275,7 +275,7 @@ def _sampled(
     source: Any, recipe: Recipe, samples: int, rng: np.random.Generator, observe: Observer
 ) -> tuple[list[bytes], list[str]]:
     """Usable images and captions out of a source, each with the same chance."""
-    with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
+    with TemporaryFolder() as scratch:
         opened = open_source(source, recipe.source, **recipe.limits.of_files)
         drawn = draw(opened, samples, int(rng.integers(1 << 62)), Path(scratch), observe)
         pairs = [(file.read_bytes(), sample.caption) for sample, file in drawn.samples if sample.fault is None]

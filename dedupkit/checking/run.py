@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from dedupkit.sample import Action, Reason
 from dedupkit.sources import open_source
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +115,7 @@ def check(
     observe = progress or silent
     with (
         open_engine(engine, workers=workers, memory=memory, places=(source,)) as workforce,
-        tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch,
+        TemporaryFolder() as scratch,
     ):
         work = Folder(scratch, durable=False)
         opened = open_source(source, chosen.source, **chosen.limits.of_files, spool_to=work.below("spool"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from dedupkit.sources import open_source
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder, digest
 from dedupkit.takedown import read_list
+from dedupkit.temporary import TemporaryFolder
 from dedupkit.unfinished import noted
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def decontaminate(
 def _working(out: str | os.PathLike[str] | None, train: Any, overwrite: bool) -> Iterator[tuple[Folder | None, Folder]]:
     """The output folder and the work folder in it; a temporary one where there is no output."""
     if out is None:
-        with tempfile.TemporaryDirectory(prefix="dedupkit-") as scratch:
+        with TemporaryFolder() as scratch:
             yield None, Folder(scratch, durable=False)
         return
     folder = check(out, train)

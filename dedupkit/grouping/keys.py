@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dedupkit.temporary import TemporaryFolder
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -93,14 +95,13 @@ def clashing_keys(keys: Callable[[], Iterator[pa.ChunkedArray]], memory: int | N
 
 def _clashing_by_duckdb(keys: Callable[[], Iterator[pa.ChunkedArray]], memory: int | None) -> pa.Array:
     """The same with what does not fit in memory in files of the system's temporary folder."""
-    import tempfile
 
     import duckdb
 
     batches = (batch for column in keys() for batch in pa.table({"key": column}).to_batches())
     reader = pa.RecordBatchReader.from_batches(pa.schema({"key": pa.string()}), batches)
     limit = max(memory or 0, _LEAST_MEMORY)
-    with tempfile.TemporaryDirectory(prefix="dedupkit-") as folder, duckdb.connect() as connection:
+    with TemporaryFolder() as folder, duckdb.connect() as connection:
         connection.execute(f"SET memory_limit = '{limit} B'")
         connection.execute(f"SET temp_directory = '{folder}'")
         connection.execute("SET preserve_insertion_order = false")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from dedupkit.mitigation.stage import CLEANED_STAGE, SETTLED_STAGE
 from dedupkit.parts import read_table, table_name
 from dedupkit.review.placing import spared
 from dedupkit.storage import Folder, Stage, digest
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +28,14 @@ _MAPPED = ("views", "example_views")  # files of these stages are mapped into me
 
 
 @cache
-def _room() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True)  # goes when the process ends
+def _room() -> TemporaryFolder:
+    return TemporaryFolder()  # goes when the process ends
 
 
 def mapped_at(work: Folder, engine: Engine) -> Folder:
     """Where files lie that are mapped: on this machine's disk, if the work folder does not and all tasks run here."""
     here = work.remote and engine.on_this_machine
-    return Folder(f"{_room().name}/{digest(work.url)}", durable=False) if here else work
+    return Folder(f"{_room().path}/{digest(work.url)}", durable=False) if here else work
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from dedupkit.parts import table_name
 from dedupkit.scratch import discard
 from dedupkit.sources.limited import LimitedSource
 from dedupkit.sources.lists import ListSource
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,7 +156,7 @@ class Journey:
     def scratch(self) -> Iterator[Path]:
         """A folder on this machine for files that nobody needs afterwards; what a killed run left there goes too."""
         if self.work.remote:
-            with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as folder:
+            with TemporaryFolder() as folder:
                 yield Path(folder)
             return
         place = Path(self.work.path(_SCRATCH))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from dedupkit.errors import UsageError
@@ -18,6 +17,7 @@ from dedupkit.recipe import Canaries
 from dedupkit.sources import open_source
 from dedupkit.sources.lists import ListSource
 from dedupkit.storage import Folder
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     import os
@@ -98,7 +98,7 @@ def plan(
         raise UsageError("the source holds no samples; name a source with images")
     count = count_samples(sampled, rows)  # before anything is cleaned: it may end here
     fitting = _for_a_set_of(chosen, round(count.samples.value))
-    with tempfile.TemporaryDirectory(prefix="dedupkit-", ignore_cleanup_errors=True) as scratch:
+    with TemporaryFolder() as scratch:
         measured = measure(sampled, fitting, Folder(scratch, durable=False), observe)
     return whole(Basis(measured, sampled, chosen), rows, where, machines)
 

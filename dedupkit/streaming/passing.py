@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import sys
-import tempfile
-import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ from dedupkit.streaming.checkpoint import check_rules
 from dedupkit.streaming.judging import Judge
 from dedupkit.streaming.log import KEPT, Log, packed_view, unpacked_view
 from dedupkit.streaming.memory import FILES, Memory
+from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,9 +57,8 @@ class Passing:
     ) -> None:
         self._shared, self._most, self._lasts = shared, most, folder is not None
         self._pinned: int | None = None
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="dedupkit-"))
-        if folder is None:
-            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self._temporary = TemporaryFolder() if folder is None else None  # goes with this object
+        self.folder = self._temporary.path if self._temporary else Path(folder or "")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder)
         with self._locked(_LOCK_WAIT_S if shared else 0):
