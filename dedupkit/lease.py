@@ -33,6 +33,8 @@ _WATCHED = 1.5
 """For how many renewals a lock of another machine is watched before it is taken over, whatever the clocks say."""
 _CLOCKS_DIFFER_S = 60
 _SETTLE_S = 2
+_DRAWN = 1 << 40
+"""The bit of a network address that each process has drawn for itself, where there is no network (RFC 4122, 4.5)."""
 _held: set[str] = set()
 """Tokens of the locks of this process."""
 _log = logging.getLogger("dedupkit")
@@ -40,7 +42,9 @@ _log = logging.getLogger("dedupkit")
 
 @cache
 def _machine() -> str:
-    told = [platform.node(), uuid.getnode()]
+    told = [platform.node()]
+    if not uuid.getnode() & _DRAWN:
+        told.append(f"{uuid.getnode():x}")
     for place in ("/proc/sys/kernel/random/boot_id", "/etc/machine-id"):
         with suppress(OSError):
             told.append(Path(place).read_text(encoding="utf-8"))

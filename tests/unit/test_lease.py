@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from dedupkit.errors import UsageError
-from dedupkit.lease import LEASE_S, Lock, _began, leased
+from dedupkit.lease import LEASE_S, Lock, _began, _machine, leased
 from dedupkit.storage import Folder
 
 if TYPE_CHECKING:
@@ -114,3 +115,20 @@ def test_a_process_that_nobody_buried_is_dead() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_machine_without_a_network_knows_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uuid, "_node", None)
+    monkeypatch.setattr(uuid, "_GETTERS", [])  # no card is found: each process draws a number
+    assert uuid.getnode() == uuid.getnode()
+    first = _machine.__wrapped__()
+    monkeypatch.setattr(uuid, "_node", None)
+    assert _machine.__wrapped__() == first
+
+
+def test_machines_are_told_apart_by_their_network_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = set()
+    for address in (0x0242AC110002, 0x0242AC110003):
+        monkeypatch.setattr(uuid, "_node", address)
+        found.add(_machine.__wrapped__())
+    assert len(found) == 2
