@@ -62,7 +62,7 @@ coverage: $(VENV)/.extras
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m coverage run -m pytest -m "not extras and not browser and not offline" \
 		-n $(JOBS) --dist loadfile --no-loadscope-reorder $(COVERED)
-	$(BIN)/python -m coverage run -m pytest -m extras $(COVERED)
+	$(BIN)/python -m coverage run -m pytest -m extras $(COVERED) || [ $$? = 5 ] # there are none in that part
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
 

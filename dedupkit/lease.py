@@ -83,6 +83,21 @@ class Lock:
     started: float = field(default_factory=_began)
     renewed: float = field(default_factory=time.time)
 
+    @classmethod
+    def loads(cls, data: bytes) -> Lock:
+        """The lock that bytes tell of.
+
+        Raises
+        ------
+        ValueError, TypeError
+            They tell of none.
+        """
+        return cls(**json.loads(data))
+
+    def dumps(self) -> bytes:
+        """What stands in the lock object."""
+        return json.dumps(asdict(self)).encode()
+
     def seconds_left(self) -> float:
         """How long it still holds if nobody renews it; one from the future holds no longer than a fresh one."""
         return min(LEASE_S, self.renewed + LEASE_S - time.time())
@@ -174,7 +189,7 @@ def _is_renewed(folder: Folder, name: str, found: Lock) -> bool:
 
 def _create(folder: Folder, name: str, mine: Lock) -> None:
     try:
-        folder.create(name, _bytes(mine))
+        folder.create(name, mine.dumps())
     except FileNotFoundError as error:
         why = f"cannot be written: {error_text(error)}; make the bucket or container first"
         raise UsageError(f"{public(folder.url).removesuffix('/.dedupkit')} {why}") from error
@@ -182,7 +197,7 @@ def _create(folder: Folder, name: str, mine: Lock) -> None:
 
 def _take_over(folder: Folder, name: str, mine: Lock) -> None:
     """Put a lock over one that does not hold any more; of several runs that do so at once the last one has it."""
-    folder.write_bytes(name, _bytes(mine))
+    folder.write_bytes(name, mine.dumps())
     time.sleep(_SETTLE_S)
     if _read(folder, name) != mine:
         raise _refused(folder)
@@ -194,14 +209,10 @@ def _refused(folder: Folder, remedy: str = "") -> UsageError:
     return UsageError(f"another run is writing to {shown}; wait for it, or name another folder{remedy}")
 
 
-def _bytes(lock: Lock) -> bytes:
-    return json.dumps(asdict(lock)).encode()
-
-
 def _read(folder: Folder, name: str) -> Lock | None:
     """The lock that lies there; None for none, or for what is no lock."""
     try:
-        return Lock(**folder.read_json(name))
+        return Lock.loads(folder.read_bytes(name))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
@@ -246,7 +257,7 @@ class _Renewer(threading.Thread):
             return
         renewed_at = time.monotonic()
         self._lock = Lock(**{**asdict(self._lock), "renewed": time.time()})
-        self._folder.write_bytes(self._name, _bytes(self._lock))
+        self._folder.write_bytes(self._name, self._lock.dumps())
         self._renewed_at = renewed_at
 
     def stop(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -70,12 +69,13 @@ def _ours() -> list[str]:
     with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             with suppress(OSError):
-                if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False) and _old(entry):
+                if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False) and _may_go(entry):
                     found.append(entry.path)
     return found
 
 
-def _old(entry: os.DirEntry[str]) -> bool:
+def _may_go(entry: os.DirEntry[str]) -> bool:
+    """Whether it is this user's, and old enough to have said whose it is."""
     told = entry.stat(follow_symlinks=False)
     mine = not hasattr(os, "getuid") or told.st_uid == os.getuid()
     return mine and time.time() - told.st_mtime > _YOUNG_S
@@ -85,7 +85,7 @@ def _swept(outer: Path) -> bool:
     from dedupkit.lease import Lock
 
     try:
-        owner = Lock(**json.loads((outer / _CLAIM).read_bytes()))
+        owner = Lock.loads((outer / _CLAIM).read_bytes())
         dead = owner.pid != os.getpid() and owner.is_of_the_dead()
     except (OSError, ValueError, TypeError):  # of an older version, or of something else
         return False
@@ -102,11 +102,9 @@ def _claim(outer: str) -> None:
 @cache
 def _owner(pid: int) -> bytes:
     """Who this process is."""
-    from dataclasses import asdict
-
     from dedupkit.lease import Lock
 
-    return json.dumps(asdict(Lock(pid=pid))).encode()
+    return Lock(pid=pid).dumps()
 
 
 def _removed(outer: str, owner: int) -> None:

@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ from dedupkit.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from dedupkit.index.snapshot import Snapshot
     from dedupkit.recipe import Recipe
@@ -57,8 +57,10 @@ class Passing:
     ) -> None:
         self._shared, self._most, self._lasts = shared, most, folder is not None
         self._pinned: int | None = None
-        self._temporary = TemporaryFolder() if folder is None else None  # goes with this object
-        self.folder = self._temporary.path if self._temporary else Path(folder or "")
+        if folder is None:
+            self._temporary = TemporaryFolder()  # goes with this object
+            folder = self._temporary.path
+        self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder)
         with self._locked(_LOCK_WAIT_S if shared else 0):
